@@ -1,0 +1,1 @@
+"""The study system of NeuronJury: what neurons do, what explainers say of it, and what raters judge."""

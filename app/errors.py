@@ -1,0 +1,51 @@
+"""The exceptions of NeuronJury. One place turns them into HTTP answers, one into the command line's exit code.
+
+NeuronJuryError
+├── InvalidInput          a value, file or row that cannot be used; names the value and what was expected     400 / exit 1
+│   ├── InvalidJudgement  a rating outside 1-5, a missing or a second best pick                                422
+│   └── UnknownName       no subject, neuron, study, method ... of that name                                   404
+├── NotAllowed            this visitor may not do that                                                        403
+│   └── InvitationRefused an unknown, revoked or expired invitation                                           403
+├── Conflict              what is asked does not fit the state of things, e.g. judging in a closed study      409
+└── Unavailable           something outside cannot be reached or is not installed                             503 / exit 1
+    └── ExplainerUnreachable
+"""
+
+
+class NeuronJuryError(Exception):
+    """Base of all errors that a user can cause or mend; the message is one sentence for them."""
+
+    http_status = 400
+    exit_code = 1
+
+
+class InvalidInput(NeuronJuryError):
+    http_status = 400
+
+
+class InvalidJudgement(InvalidInput):
+    http_status = 422
+
+
+class UnknownName(InvalidInput):
+    http_status = 404
+
+
+class NotAllowed(NeuronJuryError):
+    http_status = 403
+
+
+class InvitationRefused(NotAllowed):
+    pass
+
+
+class Conflict(NeuronJuryError):
+    http_status = 409
+
+
+class Unavailable(NeuronJuryError):
+    http_status = 503
+
+
+class ExplainerUnreachable(Unavailable):
+    pass

@@ -1,0 +1,1 @@
+"""What the explainer said: prompt methods, explanation batches and their explanations."""

@@ -1,0 +1,12 @@
+"""Why an explanation can fail. A failure is a status with one of these reasons, never a text that a rater could see."""
+
+EMPTY = "empty"
+REFUSAL = "refusal"
+TOO_LONG = "prompt too long"
+NOT_ONE_SENTENCE = "not one sentence"
+CONNECTION = "connection"
+RATE_LIMIT = "rate limit"
+NO_TOKENS = "no highly activating token"
+"""Method `tokens` only: nothing above the cutoff to name."""
+REJECTED = "rejected by the explainer"
+"""The endpoint answered with an error that a retry cannot mend: unknown model, bad key, bad request."""

@@ -1,0 +1,78 @@
+"""Tables of what explainers said. A failed explanation has a reason and no text, so that it can never reach a rater."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.database import Base, UtcDateTime, utc_now
+from app.neurons.models import Neuron, SubjectModel
+
+QUEUED, DONE, FAILED = "queued", "done", "failed"
+"""States of an explanation."""
+RUNNING, CANCELLED = "running", "cancelled"
+"""Further states of a batch, beside queued, done and failed."""
+
+
+class Batch(Base):
+    """Explanations ordered together: neurons x methods by one explainer."""
+
+    __tablename__ = "batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(sa.ForeignKey("subject_model.id"), index=True)
+    methods: Mapped[list[str]] = mapped_column(sa.JSON)
+    explainer: Mapped[str] = mapped_column(sa.String(200))
+    """As people name it: `openai:gpt-4`, `local:smollm2`, or `none` for the method `tokens`."""
+    settings: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    """ExplainerSettings as JSON: base URL, local path, temperature, ...; never a key."""
+    status: Mapped[str] = mapped_column(sa.String(10), default=QUEUED)
+    failure: Mapped[str | None]
+    """Why the whole batch failed, one sentence."""
+    n_explanations: Mapped[int]
+    n_reused: Mapped[int] = mapped_column(default=0)
+    """Explanations that were asked for and existed already."""
+    n_shards: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    subject: Mapped[SubjectModel] = relationship()
+
+
+class Explanation(Base):
+    """One description of one neuron by one method and explainer."""
+
+    __tablename__ = "explanation"
+    __table_args__ = (
+        sa.UniqueConstraint("neuron_id", "method", "explainer", "prompt_pack", "sample_number"),
+        sa.Index("ix_explanation_batch_id_shard", "batch_id", "shard", "status"),
+        sa.CheckConstraint("(status = 'done') = (text IS NOT NULL)", name="only_done_has_text"),
+        sa.CheckConstraint("(status = 'failed') = (failure IS NOT NULL)", name="only_failed_has_failure"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    neuron_id: Mapped[int] = mapped_column(sa.ForeignKey("neuron.id"))
+    method: Mapped[str] = mapped_column(sa.String(50))
+    explainer: Mapped[str] = mapped_column(sa.String(200))
+    prompt_pack: Mapped[str] = mapped_column(sa.String(100))
+    """Name and hash of the prompt pack, `default@1f3a...`; `none` for the method `tokens`."""
+    sample_number: Mapped[int] = mapped_column(default=0)
+    batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batch.id"))
+    shard: Mapped[int | None]
+    status: Mapped[str] = mapped_column(sa.String(10), default=QUEUED)
+    text_received: Mapped[str | None]
+    """The completion verbatim, also of a failure that has one."""
+    text: Mapped[str | None]
+    """The text as shown: the same normalisation for every method."""
+    failure: Mapped[str | None] = mapped_column(sa.String(30))
+    """A reason out of `app.explanations.failures`."""
+    failure_detail: Mapped[str | None]
+    n_prompt_tokens: Mapped[int | None]
+    n_completion_tokens: Mapped[int | None]
+    cost_usd: Mapped[float | None]
+    """Null where no price is known; 0 for what runs on this machine."""
+    seconds: Mapped[float | None]
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    neuron: Mapped[Neuron] = relationship()
