@@ -1,6 +1,6 @@
 """Build hook: puts htmx into static/vendor/, for wheels and for editable installs.
 
-Third-party files are not kept in git. The file comes out of the package django-htmx, which is needed to build, never to run.
+Third-party files are not kept in git. The file comes out of django-htmx, which is needed to build, never to run.
 """
 
 import shutil

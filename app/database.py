@@ -1,7 +1,7 @@
 """The study data's engine and transactions, on SQLite and PostgreSQL alike. Knows no table.
 
-SQLite: write-ahead log, foreign keys on, and writers begin with BEGIN IMMEDIATE: a transaction that reads first and writes later
-fails at once under a second writer, one that takes the write lock at its start waits its turn.
+SQLite: write-ahead log, foreign keys on, and writers begin with BEGIN IMMEDIATE: a transaction that reads first and
+writes later fails at once under a second writer, one that takes the write lock at its start waits its turn.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def utc_now() -> datetime:
 
 
 class Database:
-    """The study data. `reading()` and `writing()` are the two kinds of transaction; whoever opens one is the border that commits."""
+    """The study data. `reading()` and `writing()` open its two kinds of transaction; nothing below them commits."""
 
     def __init__(self, url: str):
         self.engine = _engine(url)
@@ -60,10 +60,12 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when it raises."""
-        with self.engine.connect().execution_options(writes=True) as connection:
-            with Session(connection, expire_on_commit=False) as session:
-                yield session
-                session.commit()
+        with (
+            self.engine.connect().execution_options(writes=True) as connection,
+            Session(connection, expire_on_commit=False) as session,
+        ):
+            yield session
+            session.commit()
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -1,14 +1,16 @@
 """The exceptions of NeuronJury. One place turns them into HTTP answers, one into the command line's exit code.
 
 NeuronJuryError
-├── InvalidInput          a value, file or row that cannot be used; names the value and what was expected     400 / exit 1
-│   ├── InvalidJudgement  a rating outside 1-5, a missing or a second best pick                                422
-│   └── UnknownName       no subject, neuron, study, method ... of that name                                   404
-├── NotAllowed            this visitor may not do that                                                        403
-│   └── InvitationRefused an unknown, revoked or expired invitation                                           403
-├── Conflict              what is asked does not fit the state of things, e.g. judging in a closed study      409
-└── Unavailable           something outside cannot be reached or is not installed                             503 / exit 1
+├── InvalidInput          a value, file or row that cannot be used; says what was expected      400
+│   ├── InvalidJudgement  a rating outside 1-5, a missing or a second best pick                 422
+│   └── UnknownName       no subject, neuron, study, method ... of that name                    404
+├── NotAllowed            this visitor may not do that                                          403
+│   └── InvitationRefused an unknown, revoked or expired invitation                             403
+├── Conflict              does not fit the state of things, e.g. judging in a closed study      409
+└── Unavailable           something outside cannot be reached or is not installed               503
     └── ExplainerUnreachable
+
+On the command line each of them is one line on stderr and exit code 1.
 """
 
 
@@ -37,6 +39,14 @@ class NotAllowed(NeuronJuryError):
 
 class InvitationRefused(NotAllowed):
     pass
+
+
+class SignInNeeded(NotAllowed):
+    http_status = 401
+
+
+class TooManyAttempts(NotAllowed):
+    http_status = 429
 
 
 class Conflict(NeuronJuryError):

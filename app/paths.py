@@ -1,4 +1,4 @@
-"""Where the files that ship beside the code lie: at the top of a checkout, or inside `app/bundled/` of an installed wheel."""
+"""Where the files that ship beside the code lie: at the top of a checkout, or in `app/bundled/` of a wheel."""
 
 from pathlib import Path
 

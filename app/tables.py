@@ -1,5 +1,6 @@
 """Every table in one metadata, for migrations and for anyone who needs them all."""
 
+from app import jobs as _jobs
 from app.accounts import models as _accounts
 from app.database import Base
 from app.explanations import models as _explanations
@@ -8,4 +9,4 @@ from app.studies import models as _studies
 
 metadata = Base.metadata
 __all__ = ["metadata"]
-_ = (_accounts, _explanations, _neurons, _studies)
+_ = (_accounts, _jobs, _explanations, _neurons, _studies)

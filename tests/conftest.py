@@ -1,15 +1,25 @@
-"""Fixtures every test may use: the two databases, each empty for every test."""
+"""Fixtures every test may use: the two databases, each empty for every test, and browsers of a site that stands on
+one."""
 
+import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
+from app.accounts.models import ADMIN, RESEARCHER
+from app.accounts.sessions import start_session
 from app.database import Database
+from app.main import create_app
+from app.settings import Settings
 from app.tables import metadata
+from app.web.cookies import SESSION_COOKIE
+from tests.factories import make_account
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +41,26 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server.cleanup()
 
 
+NewPostgres = Callable[[], str]
+
+
 @pytest.fixture(scope="session")
-def postgres_url(postgres_server: Any) -> str:
+def new_postgres(postgres_server: Any) -> NewPostgres:
+    """Makes another empty database on the server; gives its URL. They go with the server."""
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"database_{next(numbers)}"
+        postgres_server.psql(f"CREATE DATABASE {name};")
+        return sa.make_url(postgres_server.get_uri()).set(database=name).render_as_string(hide_password=False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_url(new_postgres: NewPostgres) -> str:
     """A database of its own for the tests of stored data, its tables made."""
-    postgres_server.psql("CREATE DATABASE study_data;")
-    url = sa.make_url(postgres_server.get_uri()).set(database="study_data").render_as_string(hide_password=False)
+    url = new_postgres()
     database = Database(url)
     metadata.create_all(database.engine)
     database.dispose()
@@ -56,3 +81,68 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
             names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
             session.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
     database.dispose()
+
+
+@pytest.fixture
+def settings(database: Database, tmp_path: Path) -> Settings:
+    """An installation on the `database` of the test."""
+    return Settings(
+        data=tmp_path / "data",
+        database_url=database.engine.url.render_as_string(hide_password=False),
+        jobs_url=f"sqlite:///{tmp_path / 'jobs.sqlite'}",
+        secret="a secret that only the tests know.",
+    )
+
+
+@pytest.fixture
+def site(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(site: FastAPI, settings: Settings) -> Iterator[TestClient]:
+    """A browser that nobody is signed in on. It names its origin, as browsers do, and does not follow redirects."""
+    headers = {"Origin": settings.public_url, "Accept": "text/html"}
+    with TestClient(site, base_url=settings.public_url, headers=headers, follow_redirects=False) as client:
+        yield client
+
+
+class SignIn(Protocol):
+    def __call__(
+        self, client: TestClient, *, account_id: int | None = None, rater_id: int | None = None
+    ) -> TestClient: ...
+
+
+@pytest.fixture
+def sign_in(database: Database, settings: Settings) -> SignIn:
+    """Signs a browser in as an account or a rater, without a password or an invitation."""
+
+    def sign_in(client: TestClient, *, account_id: int | None = None, rater_id: int | None = None) -> TestClient:
+        with database.writing() as session:
+            value = start_session(session, settings, account_id=account_id, rater_id=rater_id)
+        client.cookies.set(SESSION_COOKIE, value)
+        return client
+
+    return sign_in
+
+
+@pytest.fixture
+def new_client(site: FastAPI, client: TestClient, settings: Settings) -> TestClient:
+    """Another browser of the same running site."""
+    return TestClient(site, base_url=settings.public_url, headers=dict(client.headers), follow_redirects=False)
+
+
+@pytest.fixture
+def admin_client(client: TestClient, database: Database, sign_in: SignIn) -> TestClient:
+    """The browser of the test, signed in as the admin `ada`."""
+    with database.writing() as session:
+        account_id = make_account(session, "ada", ADMIN).id
+    return sign_in(client, account_id=account_id)
+
+
+@pytest.fixture
+def researcher_client(new_client: TestClient, database: Database, sign_in: SignIn) -> TestClient:
+    """Another browser, signed in as the researcher `grace`."""
+    with database.writing() as session:
+        account_id = make_account(session, "grace", RESEARCHER).id
+    return sign_in(new_client, account_id=account_id)

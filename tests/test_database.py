@@ -18,10 +18,14 @@ def n_accounts(database: Database) -> int:
 
 
 def test_a_transaction_that_raises_stores_nothing(database: Database) -> None:
-    with pytest.raises(sa.exc.IntegrityError), database.writing() as session:
-        session.add(account("ada"))
-        session.flush()
-        session.execute(sa.insert(Account).values(name="ada", role="admin", password_hash="y"))
+    def add_ada_twice() -> None:
+        with database.writing() as session:
+            session.add(account("ada"))
+            session.flush()
+            session.execute(sa.insert(Account).values(name="ada", role="admin", password_hash="y"))
+
+    with pytest.raises(sa.exc.IntegrityError):
+        add_ada_twice()
     assert n_accounts(database) == 0
 
 

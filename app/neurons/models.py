@@ -76,8 +76,9 @@ class Neuron(Base):
     __tablename__ = "neuron"
     __table_args__ = (
         sa.UniqueConstraint("subject_id", "site", "layer", "index"),
-        sa.Index("ix_neuron_by_maximum", "subject_id", "site", sa.text("maximum DESC"), "id"),
-        sa.Index("ix_neuron_by_layer_and_maximum", "subject_id", "site", "layer", sa.text("maximum DESC"), "id"),
+        # Read backwards by the list of neurons: ORDER BY maximum DESC, id DESC.
+        sa.Index("ix_neuron_by_maximum", "subject_id", "site", "maximum", "id"),
+        sa.Index("ix_neuron_by_layer_and_maximum", "subject_id", "site", "layer", "maximum", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,0 +1,93 @@
+"""Names and payloads of jobs, how to submit and cancel them, and which workers are alive.
+
+The only module of app/ that knows the job engine (DBOS Transact). The work itself is in worker/jobs.py, found by these
+names. A payload is numbers and strings only, written as JSON. Every job has an id made of what it does, so that
+submitting twice is once.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.database import Base, UtcDateTime
+
+APPLICATION = "neuronjury"
+JOBS_VERSION = "1"
+"""Constant, so that jobs outlive an upgrade; raised only when old payloads can no longer be read."""
+QUEUE = "neuronjury-explanations"
+PLAN_BATCH = "plan_explanation_batch"
+EXPLAIN_SHARD = "explain_shard"
+SERIALIZER = DBOSPortableJSONSerializer()
+
+HEARTBEAT_SECONDS = 5.0
+DEAD_AFTER = timedelta(seconds=30)
+
+
+class WorkerHeartbeat(Base):
+    """A worker process that was here, and when it last said so."""
+
+    __tablename__ = "worker_heartbeat"
+
+    name: Mapped[str] = mapped_column(sa.String(200), primary_key=True)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+def live_workers(session: Session, now: datetime) -> list[str]:
+    """Names of the workers heard of within the last half minute."""
+    query = sa.select(WorkerHeartbeat.name).where(WorkerHeartbeat.seen_at >= now - DEAD_AFTER)
+    return list(session.scalars(query.order_by(WorkerHeartbeat.name)))
+
+
+def migrate_jobs(jobs_url: str) -> None:
+    """Makes or updates the engine's tables."""
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    url = sa.make_url(jobs_url)
+    if url.get_backend_name() == "sqlite":
+        # The engine keeps SQLite's default journal, in which a reader blocks the writer. The mode stays with the file.
+        with sqlite3.connect(url.database or ":memory:") as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+    DBOS.migrate(jobs_url)
+
+
+@contextmanager
+def job_client(jobs_url: str) -> Iterator[DBOSClient]:
+    """A connection that can submit and cancel, without running anything."""
+    client = DBOSClient(system_database_url=jobs_url, serializer=SERIALIZER, application_name=APPLICATION)
+    try:
+        yield client
+    finally:
+        client.destroy()
+
+
+def batch_job_id(batch_id: int) -> str:
+    return f"batch-{batch_id}"
+
+
+def shard_job_id(batch_id: int, shard: int) -> str:
+    return f"batch-{batch_id}-shard-{shard}"
+
+
+def submit_batch(jobs_url: str, batch_id: int) -> None:
+    """Hands a stored batch to the workers. Submitting it again changes nothing."""
+    options: EnqueueOptions = {
+        "queue_name": QUEUE,
+        "workflow_name": PLAN_BATCH,
+        "workflow_id": batch_job_id(batch_id),
+        "app_version": JOBS_VERSION,
+    }
+    with job_client(jobs_url) as client:
+        client.enqueue(options, batch_id)
+
+
+def cancel_batch_jobs(jobs_url: str, batch_id: int, n_shards: int) -> None:
+    """Stops the jobs of a batch: shards that wait never start, a running one is interrupted at its next call."""
+    ids = [batch_job_id(batch_id), *(shard_job_id(batch_id, shard) for shard in range(n_shards))]
+    with job_client(jobs_url) as client:
+        client.cancel_workflows(ids)

@@ -1,0 +1,68 @@
+"""Brings the study data's tables to a version: up to the newest in `neuronjury init`, up and down in the tests."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from app.database import Database
+from app.errors import Conflict
+from app.jobs import migrate_jobs
+from app.paths import shipped
+from app.settings import Settings
+
+
+def alembic_config() -> Config:
+    return Config(shipped("migrations") / "alembic.ini")
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Makes or updates the tables, whole or not at all."""
+    _run(database, command.upgrade, revision)
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    """Takes the tables back to an older version; what only newer ones can hold is lost."""
+    _run(database, command.downgrade, revision)
+
+
+def check_is_current(database: Database) -> None:
+    """Errors: Conflict when the tables are missing or of another version than this code."""
+    newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    with database.engine.connect() as connection:
+        stored = MigrationContext.configure(connection).get_current_revision()
+    if stored != newest:
+        raise Conflict(
+            f"the database has version {stored or 'none'} and this code needs {newest}; run `neuronjury init`"
+        )
+
+
+def prepare_databases(settings: Settings) -> None:
+    """Makes or updates everything an installation needs: the secret, the study data, the engine's tables."""
+    settings.make_secret()
+    database = Database(settings.data_database_url)
+    upgrade(database)
+    database.dispose()
+    migrate_jobs(settings.jobs_database_url)
+
+
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[Database]:
+    """The study data, known to be of this code's version. Errors: Conflict when `neuronjury init` has to run first."""
+    database = Database(settings.data_database_url)
+    try:
+        check_is_current(database)
+        yield database
+    finally:
+        database.dispose()
+
+
+def _run(database: Database, action: Callable[[Config, str], None], revision: str) -> None:
+    config = alembic_config()
+    with database.engine.connect().execution_options(writes=True) as connection:
+        config.attributes["connection"] = connection
+        action(config, revision)
+        connection.commit()
