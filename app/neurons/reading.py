@@ -1,0 +1,63 @@
+"""Reads one neuron back from the tables as plain values. Knows the tables of a recording; shows and judges nothing."""
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, contains_eager
+
+from app.errors import UnknownName
+from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron, Recording, SubjectModel
+from app.neurons.records import RANDOM, TOP, ActivationRecord, NeuronRecords
+
+STORED_FLOAT = np.dtype("<f2")
+
+
+def neuron_at(session: Session, subject_name: str, layer: int, index: int) -> Neuron:
+    """The MLP neuron at a place of a subject model, its `subject` loaded.
+
+    layer, index: both start at 0. Errors: UnknownName when there is no such neuron, or when its recording is still
+    being written.
+    """
+    neuron = session.scalars(
+        sa.select(Neuron)
+        .join(Neuron.subject)
+        .options(contains_eager(Neuron.subject))
+        .where(
+            SubjectModel.name == subject_name,
+            Neuron.site == MLP,
+            Neuron.layer == layer,
+            Neuron.index == index,
+            is_readable(Neuron.subject_id),
+        )
+    ).one_or_none()
+    if neuron is None:
+        raise UnknownName(f"there is no recorded neuron {layer}:{index} of a subject model {subject_name!r}")
+    return neuron
+
+
+def is_readable(subject_id: sa.ColumnExpressionArgument[int]) -> sa.ColumnElement[bool]:
+    """Condition: the subject's recording is whole. A subject without a recording was imported, and is whole too."""
+    half_written = sa.exists().where(Recording.subject_id == subject_id, Recording.status != "done")
+    return ~half_written
+
+
+def load_records(session: Session, neuron: Neuron) -> NeuronRecords:
+    """What a neuron responds to: its top records best first, its random ones in the order they were drawn."""
+    return NeuronRecords(
+        subject=neuron.subject.name,
+        layer=neuron.layer,
+        index=neuron.index,
+        top=_records(session, neuron.id, TOP),
+        random=_records(session, neuron.id, RANDOM),
+        cutoff=neuron.q90,
+    )
+
+
+def _records(session: Session, neuron_id: int, band: str) -> tuple[ActivationRecord, ...]:
+    rows = session.execute(
+        sa.select(Excerpt.token_texts, ActivationRow.activations)
+        .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
+        .where(ActivationRow.neuron_id == neuron_id, ActivationRow.band == band)
+        .order_by(ActivationRow.rank)
+    )
+    # frombuffer gives a view of the row's bytes, which is read-only: records are immutable everywhere.
+    return tuple(ActivationRecord(tuple(texts), np.frombuffer(stored, STORED_FLOAT)) for texts, stored in rows)

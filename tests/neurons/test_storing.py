@@ -1,0 +1,210 @@
+"""Writing a recording into the tables and reading its neurons back, on both databases."""
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.errors import Conflict, UnknownName
+from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
+from app.neurons.reading import load_records, neuron_at
+from app.neurons.storing import (
+    Band,
+    LayerRecording,
+    begin_recording,
+    finish_recording,
+    remove_unfinished,
+    store_corpus,
+    store_layer,
+)
+
+N_NEURONS = 3
+TOKEN_IDS = np.array([[0, 1, 2], [3, 1, 0], [2, 2, 2], [1, 0, 3]], dtype=np.int32)
+TOKEN_TEXTS = {0: "The", 1: " cat", 2: "\n", 3: "\x00�"}
+
+
+def band(layer: int, n_records: int, seed: int) -> Band:
+    generator = np.random.default_rng([layer, seed])
+    excerpts = np.array([generator.permutation(len(TOKEN_IDS))[:n_records] for _ in range(N_NEURONS)])
+    activations = generator.standard_normal((N_NEURONS, n_records, TOKEN_IDS.shape[1])).astype(np.float16)
+    return Band(excerpts, activations)
+
+
+def layer_recording(layer: int) -> LayerRecording:
+    top = band(layer, 4, seed=0)
+    column = np.arange(N_NEURONS) + layer * 10.0
+    return LayerRecording(
+        layer=layer,
+        maximum=column + 0.125,
+        mean=column + 0.25,
+        variance=column + 0.5,
+        skewness=np.array([1.5, np.nan, 2.5]),
+        kurtosis=np.array([np.nan, 3.5, 4.5]),
+        share_active=np.array([0.0, 0.5, 1.0]),
+        q90=column + 0.75,
+        top=top,
+        random=band(layer, 2, seed=1),
+    )
+
+
+def stored_corpus(session: Session, hash: str = "c" * 64) -> Corpus:
+    return store_corpus(session, name="words", hash=hash, token_ids=TOKEN_IDS, token_texts=TOKEN_TEXTS)
+
+
+def begun(session: Session, name: str = "toy") -> Recording:
+    subject = SubjectModel(
+        name=name,
+        revision="sha256:0",
+        architecture="llama",
+        n_layers=2,
+        n_neurons_per_layer=N_NEURONS,
+        dtype="float32",
+        tokenizer_hash="0" * 64,
+    )
+    recording = Recording(settings={}, provenance={}, n_tokens=TOKEN_IDS.size, seconds=1.0)
+    begin_recording(session, subject, recording, stored_corpus(session))
+    return recording
+
+
+def stored_whole(session: Session, name: str = "toy") -> Recording:
+    recording = begun(session, name)
+    for layer in range(2):
+        store_layer(session, recording, layer_recording(layer))
+    finish_recording(session, recording)
+    return recording
+
+
+def n_rows(session: Session) -> dict[str, int | None]:
+    tables = (SubjectModel, Recording, Neuron, ActivationRow, Corpus, Excerpt)
+    return {table.__tablename__: session.scalar(sa.select(sa.func.count()).select_from(table)) for table in tables}
+
+
+def test_a_stored_neuron_reads_back_as_it_was_recorded(database: Database) -> None:
+    with database.writing() as session:
+        # Another subject first, so that ids, places and positions differ.
+        stored_corpus(session, hash="d" * 64)
+        stored_whole(session, "other")
+        stored_whole(session)
+    recorded = layer_recording(1)
+
+    with database.reading() as session:
+        for index in range(N_NEURONS):
+            neuron = neuron_at(session, "toy", 1, index)
+            records = load_records(session, neuron)
+
+            assert (records.subject, records.layer, records.index) == ("toy", 1, index)
+            assert records.cutoff == recorded.q90[index]
+            for kept, expected in ((records.top, recorded.top), (records.random, recorded.random)):
+                assert len(kept) == expected.excerpts.shape[1]
+                for rank, record in enumerate(kept):
+                    ids = TOKEN_IDS[expected.excerpts[index, rank]].tolist()
+                    assert record.tokens == tuple(TOKEN_TEXTS[token] for token in ids)
+                    assert record.activations.dtype == np.float16
+                    assert np.array_equal(record.activations, expected.activations[index, rank])
+                    assert not record.activations.flags.writeable
+
+
+def test_statistics_are_stored_and_undefined_ones_are_null(database: Database) -> None:
+    with database.writing() as session:
+        stored_whole(session)
+
+    with database.reading() as session:
+        neurons = [neuron_at(session, "toy", 1, index) for index in range(N_NEURONS)]
+
+    assert [neuron.site for neuron in neurons] == ["mlp"] * 3
+    assert [neuron.maximum for neuron in neurons] == [10.125, 11.125, 12.125]
+    assert [neuron.mean for neuron in neurons] == [10.25, 11.25, 12.25]
+    assert [neuron.variance for neuron in neurons] == [10.5, 11.5, 12.5]
+    assert [neuron.skewness for neuron in neurons] == [1.5, None, 2.5]
+    assert [neuron.kurtosis for neuron in neurons] == [None, 3.5, 4.5]
+    assert [neuron.share_active for neuron in neurons] == [0.0, 0.5, 1.0]
+
+
+def test_the_maximum_of_each_stored_record_is_its_own(database: Database) -> None:
+    with database.writing() as session:
+        stored_whole(session)
+
+    with database.reading() as session:
+        rows = session.scalars(sa.select(ActivationRow)).all()
+
+    assert len(rows) == 2 * N_NEURONS * (4 + 2)
+    assert all(row.maximum == np.frombuffer(row.activations, "<f2").max() for row in rows)
+
+
+def test_a_corpus_is_stored_once(database: Database) -> None:
+    with database.writing() as session:
+        first = stored_corpus(session).id
+    with database.writing() as session:
+        assert stored_corpus(session).id == first
+        assert n_rows(session)["excerpt"] == len(TOKEN_IDS)
+        excerpt = session.scalars(sa.select(Excerpt).where(Excerpt.position == 1)).one()
+
+    assert np.frombuffer(excerpt.token_ids, "<i4").tolist() == [3, 1, 0]
+    assert excerpt.token_texts == ["\x00�", " cat", "The"]
+
+
+def test_nobody_reads_a_recording_before_it_is_finished(database: Database) -> None:
+    with database.writing() as session:
+        recording = begun(session)
+        store_layer(session, recording, layer_recording(0))
+    with database.reading() as session, pytest.raises(UnknownName, match=r"no recorded neuron 0:0 of .* 'toy'"):
+        neuron_at(session, "toy", 0, 0)
+
+    with database.writing() as session:
+        finish_recording(session, recording)
+    with database.reading() as session:
+        assert neuron_at(session, "toy", 0, 0).index == 0
+
+
+@pytest.mark.parametrize(("name", "layer", "index"), [("nobody", 0, 0), ("toy", 2, 0), ("toy", 0, 3), ("toy", -1, 0)])
+def test_a_neuron_that_does_not_exist_has_an_unknown_name(
+    name: str, layer: int, index: int, database: Database
+) -> None:
+    with database.writing() as session:
+        stored_whole(session)
+
+    with database.reading() as session, pytest.raises(UnknownName):
+        neuron_at(session, name, layer, index)
+
+
+def test_removing_an_unfinished_recording_leaves_others_and_the_corpus(database: Database) -> None:
+    with database.writing() as session:
+        stored_whole(session, "other")
+        before = n_rows(session)
+        recording = begun(session)
+        store_layer(session, recording, layer_recording(0))
+
+    with database.writing() as session:
+        remove_unfinished(session, recording)
+
+    with database.reading() as session:
+        assert n_rows(session) == before
+        assert len(load_records(session, neuron_at(session, "other", 0, 0)).top) == 4
+
+
+def test_a_finished_recording_is_not_removed(database: Database) -> None:
+    with database.writing() as session:
+        recording = stored_whole(session)
+        before = n_rows(session)
+
+    with database.writing() as session:
+        remove_unfinished(session, recording)
+        assert n_rows(session) == before
+
+
+def test_storing_stops_when_another_process_has_taken_the_name_over(database: Database) -> None:
+    with database.writing() as session:
+        mine = begun(session)
+    with database.writing() as session:
+        remove_unfinished(session, mine)
+        theirs = begun(session)
+
+    # SQLite gives their recording the id that mine had.
+    with database.writing() as session, pytest.raises(Conflict, match="another process"):
+        store_layer(session, mine, layer_recording(0))
+    with database.writing() as session, pytest.raises(Conflict, match="another process"):
+        finish_recording(session, mine)
+    with database.writing() as session:
+        remove_unfinished(session, mine)
+        store_layer(session, theirs, layer_recording(0))

@@ -1,0 +1,178 @@
+"""A batch through the real engine and a real worker process: to its end, through kill -9, cancelled, taken over."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.database import Database, utc_now
+from app.explanations.batches import BatchProgress, batch_progress
+from app.explanations.explainers import ExplainerSettings
+from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
+from app.explanations.models import DONE, QUEUED, RUNNING, Explanation
+from app.explanations.planning import SHARD_SIZE
+from app.jobs import live_workers, migrate_jobs
+from app.migrating import upgrade
+from app.settings import Settings
+from tests.factories import make_neuron, make_records, make_subject
+from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply
+
+N_NEURONS = 25
+METHODS = ["original", "summary", "highlight", "hs"]
+N_EXPLANATIONS = N_NEURONS * len(METHODS)
+PATIENCE_SECONDS = 60
+N_IN_FLIGHT = 4
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Database]]:
+    """Both databases of an installation, on SQLite files and then on a real PostgreSQL, with 25 neurons to explain."""
+    settings = Settings(data=tmp_path / "data")
+    if request.param == "postgresql":
+        new_postgres = request.getfixturevalue("new_postgres")
+        settings = Settings(data=tmp_path / "data", database_url=new_postgres(), jobs_url=new_postgres())
+    settings.make_secret()
+    database = Database(settings.data_database_url)
+    upgrade(database)
+    migrate_jobs(settings.jobs_database_url)
+    with database.writing() as session:
+        subject = make_subject(session, "toy", n_layers=1, n_neurons_per_layer=N_NEURONS)
+        for index in range(N_NEURONS):
+            make_records(session, make_neuron(session, subject, index=index))
+    yield settings, database
+    database.dispose()
+
+
+@pytest.fixture
+def slow_server() -> Iterator[FakeOpenAI]:
+    body = completion_reply("words about cats.").body
+    with FakeOpenAI(Reply(body=body, seconds=0.05)).serving() as server:
+        yield server
+
+
+class Worker:
+    """`neuronjury worker` as a process of its own."""
+
+    def __init__(self, settings: Settings):
+        environment = {
+            **os.environ,
+            "NEURONJURY_DATA": str(settings.data),
+            "NEURONJURY_DATABASE_URL": settings.data_database_url,
+            "NEURONJURY_JOBS_URL": settings.jobs_database_url,
+            "OPENAI_API_KEY": "key-of-the-test",
+        }
+        self.process = subprocess.Popen([sys.executable, "-m", "app", "worker"], env=environment)
+
+    def end(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+        self.process.wait(timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def start_worker(installation: tuple[Settings, Database]) -> Iterator[Callable[[], Worker]]:
+    workers: list[Worker] = []
+
+    def start() -> Worker:
+        workers.append(Worker(installation[0]))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.end(signal.SIGKILL)
+
+
+def order(server: FakeOpenAI, database: Database) -> BatchOrder:
+    with database.reading() as session:
+        neuron_ids = list(session.scalars(sa.text("SELECT id FROM neuron")))
+    chosen = ExplainerSettings(base_url=server.base_url, n_in_flight=N_IN_FLIGHT)
+    return BatchOrder("toy", neuron_ids, METHODS, "openai:fake", chosen)
+
+
+def progress_when(
+    database: Database, batch_id: int, worker: Worker, is_reached: Callable[[BatchProgress], bool]
+) -> BatchProgress:
+    """The batch's progress as soon as it is so far; waits by listening for the worker's end."""
+    for _ in range(PATIENCE_SECONDS * 20):
+        with database.reading() as session:
+            progress = batch_progress(session, batch_id)
+        if is_reached(progress):
+            return progress
+        try:
+            worker.process.wait(timeout=0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(f"the worker ended with {worker.process.returncode}: {progress}")
+    raise AssertionError(f"not reached within {PATIENCE_SECONDS} s: {progress}")
+
+
+def stored_texts(database: Database) -> list[str]:
+    with database.reading() as session:
+        return [text or "" for text in session.scalars(sa.select(Explanation.text).where(Explanation.status == DONE))]
+
+
+def is_over(progress: BatchProgress) -> bool:
+    return progress.status not in (QUEUED, RUNNING)
+
+
+def test_a_killed_worker_loses_nothing_and_repeats_less_than_a_shard(
+    installation: tuple[Settings, Database], slow_server: FakeOpenAI, start_worker: Callable[[], Worker]
+) -> None:
+    settings, database = installation
+    batch_id = launch_batch(settings, database, order(slow_server, database))
+    assert batch_id is not None
+    worker = start_worker()
+    progress_when(database, batch_id, worker, lambda progress: progress.n_done >= SHARD_SIZE + 10)
+    worker.end(signal.SIGKILL)
+    worker = start_worker()
+    ended = progress_when(database, batch_id, worker, is_over)
+    assert (ended.status, ended.n_done, ended.n_failed) == (DONE, N_EXPLANATIONS, 0)
+    assert len(stored_texts(database)) == N_EXPLANATIONS
+    n_repeated = len(slow_server.chats) - N_EXPLANATIONS
+    assert 0 <= n_repeated <= N_IN_FLIGHT
+
+
+def test_a_cancelled_batch_stops_and_keeps_what_was_done(
+    installation: tuple[Settings, Database], slow_server: FakeOpenAI, start_worker: Callable[[], Worker]
+) -> None:
+    settings, database = installation
+    batch_id = launch_batch(settings, database, order(slow_server, database))
+    assert batch_id is not None
+    worker = start_worker()
+    progress_when(database, batch_id, worker, lambda progress: progress.n_done >= 5)
+    withdraw_batch(settings, database, batch_id)
+    worker.end(signal.SIGTERM)
+    assert worker.process.returncode == 0
+    with database.reading() as session:
+        cancelled = batch_progress(session, batch_id)
+    assert cancelled.status == "cancelled"
+    assert 5 <= cancelled.n_done < N_EXPLANATIONS
+    assert len(slow_server.chats) <= cancelled.n_done + N_IN_FLIGHT
+
+    rest = launch_batch(settings, database, order(slow_server, database))
+    assert rest is not None
+    ended = progress_when(database, rest, start_worker(), is_over)
+    assert (ended.status, ended.n_reused) == (DONE, cancelled.n_done)
+    assert len(stored_texts(database)) == N_EXPLANATIONS
+
+
+def test_a_batch_that_was_stored_but_never_handed_over_is_found_by_a_worker(
+    installation: tuple[Settings, Database], slow_server: FakeOpenAI, start_worker: Callable[[], Worker]
+) -> None:
+    settings, database = installation
+    unreachable = Settings(data=settings.data, jobs_url="postgresql://127.0.0.1:1/none")
+    with pytest.raises(sa.exc.OperationalError):
+        launch_batch(unreachable, database, order(slow_server, database))
+    worker = start_worker()
+    ended = progress_when(database, 1, worker, is_over)
+    assert (ended.status, ended.n_done) == (DONE, N_EXPLANATIONS)
+    with database.reading() as session:
+        assert len(live_workers(session, utc_now())) == 1
+    worker.end(signal.SIGTERM)
+    with database.reading() as session:
+        assert live_workers(session, utc_now()) == []
