@@ -1,0 +1,34 @@
+"""The prompt methods: each is data, its name and one function from excerpts to text, over one shared skeleton."""
+
+from app.errors import UnknownName
+from app.explanations.methods import tokens
+from app.explanations.methods.avhs import AVHS
+from app.explanations.methods.highlight import HIGHLIGHT
+from app.explanations.methods.hs import HS
+from app.explanations.methods.original import ORIGINAL
+from app.explanations.methods.prompt import PromptMethod
+from app.explanations.methods.summary import SUMMARY
+
+PROMPT_METHODS = {method.name: method for method in (ORIGINAL, SUMMARY, HIGHLIGHT, HS, AVHS)}
+"""By name, in the paper's order."""
+
+TOKENS = tokens.NAME
+"""The baseline, which needs no explainer and no prompt pack."""
+
+METHOD_TITLES = {name: method.title for name, method in PROMPT_METHODS.items()} | {TOKENS: tokens.TITLE}
+"""Every method's title by its name, in the order in which tables list them."""
+
+
+def prompt_method(name: str) -> PromptMethod:
+    """Errors: UnknownName, which lists the known names."""
+    check_method_names([name])
+    if name == TOKENS:
+        raise UnknownName(f"the method {TOKENS!r} makes no prompt")
+    return PROMPT_METHODS[name]
+
+
+def check_method_names(names: list[str]) -> None:
+    """Errors: UnknownName for the first name that is no method; it lists the known ones."""
+    for name in names:
+        if name not in METHOD_TITLES:
+            raise UnknownName(f"unknown method {name!r}; expected one of {', '.join(METHOD_TITLES)}")

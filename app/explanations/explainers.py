@@ -1,0 +1,110 @@
+"""Explainers by name, and the settings of a batch's calls to one. Knows no key and calls nobody."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from app.errors import InvalidInput
+from app.explanations.methods.splits import ExcerptChoice
+from app.explanations.prompt_packs.loading import DEFAULT_PACK
+
+ExplainerKind = Literal["openai", "local", "none"]
+
+OPENAI: ExplainerKind = "openai"
+LOCAL: ExplainerKind = "local"
+NONE: ExplainerKind = "none"
+TOKENS_PER_PRICE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Who explains: `openai:gpt-4` (any server that speaks OpenAI's chat format), `local:smollm2`, or `none`."""
+
+    kind: ExplainerKind
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.model}" if self.model else self.kind
+
+
+NO_EXPLAINER = Explainer(NONE, "")
+"""The explainer of the method `tokens`, which needs none."""
+
+
+def parse_explainer(name: str) -> Explainer:
+    """Errors: InvalidInput when the name is none of `openai:MODEL`, `local:NAME-OR-PATH` and `none`."""
+    kind, _, model = name.strip().partition(":")
+    if name.strip() == NONE:
+        return NO_EXPLAINER
+    for known in (OPENAI, LOCAL):
+        if kind == known and model.strip():
+            return Explainer(known, model.strip())
+    raise InvalidInput(f"unknown explainer {name!r}; expected openai:MODEL, local:NAME-OR-PATH or none")
+
+
+class ExplainerSettings(BaseModel):
+    """How a batch calls its explainer. Stored with the batch and shown to people: there is never a key in it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str | None = Field(
+        None, description="Server of an openai: explainer; default: OPENAI_BASE_URL or OpenAI."
+    )
+    local_path: str | None = Field(None, description="Folder of a local: explainer, where its name is not its path.")
+    temperature: float = Field(1.0, ge=0, le=2, description="0 always takes the likeliest token.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that sampling may choose from.")
+    max_tokens: int = Field(60, ge=1, le=4096, description="Length of an explanation at most, in tokens.")
+    n_context: int = Field(4097, ge=256, description="Prompt and explanation together fit into this many tokens.")
+    prompt_pack: str = Field(DEFAULT_PACK, description="Name or folder of the prompt pack.")
+    usd_per_million_prompt_tokens: float | None = Field(None, ge=0, description="Price, to record what a batch cost.")
+    usd_per_million_completion_tokens: float | None = Field(None, ge=0, description="Price of what the model writes.")
+    seed: int | None = Field(None, ge=0, description="Makes sampling repeatable where the explainer can.")
+    excerpts: ExcerptChoice = Field("every4th", description="The excerpts a prompt shows: every4th of 20, or top5.")
+    n_in_flight: int = Field(8, ge=1, le=256, description="Calls to a server at once; a local model takes one by one.")
+    timeout_seconds: float = Field(60, gt=0, description="How long one call may wait for the server's answer.")
+    n_retries: int = Field(6, ge=0, le=20, description="Further tries after a rate limit or a lost connection.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_url_without_secret(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected a URL that begins with http:// or https://")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("expected a URL without user, password or query: keys come from the environment only")
+        return value
+
+
+def explainer_settings(values: Mapping[str, Any]) -> ExplainerSettings:
+    """Settings out of a form, a command line or a stored batch.
+
+    Errors: InvalidInput, one sentence that names the first wrong setting, its value and what was expected.
+    """
+    try:
+        return ExplainerSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        # What came under an unknown name or as a URL may hold a key, and messages end up in logs.
+        is_public = name in ExplainerSettings.model_fields and name != "base_url"
+        shown = f"{name}={first['input']!r}" if is_public else name
+        raise InvalidInput(f"explainer setting {shown}: {first['msg']}") from None
+
+
+def cost_usd(
+    explainer: Explainer, settings: ExplainerSettings, n_prompt_tokens: int | None, n_completion_tokens: int | None
+) -> float | None:
+    """What a call cost: 0 for what runs on this machine, None where a price or a token count is unknown."""
+    if explainer.kind != OPENAI:
+        return 0.0
+    prompt_price, completion_price = settings.usd_per_million_prompt_tokens, settings.usd_per_million_completion_tokens
+    if None in (prompt_price, completion_price, n_prompt_tokens, n_completion_tokens):
+        return None
+    return ((n_prompt_tokens or 0) * (prompt_price or 0.0) + (n_completion_tokens or 0) * (completion_price or 0.0)) / (
+        TOKENS_PER_PRICE
+    )

@@ -1,0 +1,38 @@
+"""Which tokens are highly activating: the one place that decides it, for every method."""
+
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from app.explanations.methods.prompt import ShownNeuron
+from app.neurons.records import ActivationRecord, discretised
+
+BoolArray = npt.NDArray[np.bool_]
+
+FEW_SHOT_CUTOFF = 1.0
+"""The cutoff of few-shot neurons and puzzles, which come without a quantile."""
+
+
+class Marking(Enum):
+    ABOVE_CUTOFF = "raw activation strictly above the cutoff"
+    A_TENTH_OF_MAXIMUM = "discretised activation above 0"
+
+
+def highly_activating(record: ActivationRecord, shown: ShownNeuron, marking: Marking) -> BoolArray:
+    """Which tokens of a record count as highly activating, shape (tokens,).
+
+    Original lists every token with its value 0-10 and marks none.
+    Summary, Highlight, HS and the baseline Tokens mark a raw activation strictly above the cutoff: of the neuron to
+    explain, its 0.9 quantile boundary; of few-shot neurons and puzzles, 1.0. AVHS marks a discretised activation above
+    0, which is at least a tenth of the maximum M over the excerpts shown; a few-shot neuron has its own M.
+
+    The 0.9 quantile is taken over the MAXIMA of excerpts (one number per excerpt), not over tokens, so that of 64
+    tokens usually one to three are marked. The paper words it as "90% quantile or above"; its code compares strictly,
+    and so does this.
+    Source: arXiv 2310.06200 and its published code.
+    """
+    if marking is Marking.A_TENTH_OF_MAXIMUM:
+        return discretised(record.activations, shown.maximum) > 0
+    # numpy would round the cutoff to float16 before comparing; as float64 both sides keep their value.
+    return record.activations.astype(np.float64) > shown.cutoff

@@ -1,0 +1,57 @@
+"""The admin's pages of batches: order one, watch it, cancel it."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app.errors import NeuronJuryError
+from app.explanations import pages
+from app.explanations.choosing import chosen_neurons
+from app.explanations.forms import NewBatchForm, SentNewBatch
+from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
+from app.web.dependencies import CurrentAdmin, SessionDep, SettingsDep
+from app.web.templating import page, redirect
+
+router = APIRouter(prefix="/batches")
+
+
+@router.get("")
+def list_batches(request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+    return page(request, pages.batch_list_page(session))
+
+
+@router.get("/new")
+def new_batch(request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+    return page(request, pages.new_batch_page(session, NewBatchForm()))
+
+
+# The batch is stored in a transaction of its own, not in the request's: it has to be there before workers hear of it.
+@router.post("/new")
+def order_batch(request: Request, settings: SettingsDep, _: CurrentAdmin, form: SentNewBatch) -> Response:
+    database = request.app.state.database
+    try:
+        with database.reading() as session:
+            neuron_ids = chosen_neurons(session, form.subject, form.chosen_neurons())
+        order = BatchOrder(form.subject, neuron_ids, form.methods, form.explainer, form.explainer_settings())
+        batch_id = launch_batch(settings, database, order)
+    except NeuronJuryError as error:
+        with database.reading() as session:
+            return page(request, pages.new_batch_page(session, form, str(error)), status=error.http_status)
+    if batch_id is None:
+        return redirect("/batches", notice="All of these explanations are there already.")
+    return redirect(f"/batches/{batch_id}")
+
+
+@router.get("/{batch_id}")
+def batch(batch_id: int, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+    return page(request, pages.batch_page(session, batch_id))
+
+
+@router.get("/{batch_id}/progress")
+def progress(batch_id: int, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+    return page(request, pages.batch_progress_part(session, batch_id))
+
+
+@router.post("/{batch_id}/cancel")
+def cancel(batch_id: int, request: Request, settings: SettingsDep, _: CurrentAdmin) -> Response:
+    withdraw_batch(settings, request.app.state.database, batch_id)
+    return redirect(f"/batches/{batch_id}", notice="The batch is cancelled. What was done stays.")

@@ -1,0 +1,63 @@
+"""What an explainer is to this program: something that completes a chat. Knows no prompt and no database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.errors import NeuronJuryError
+from app.explanations.methods.prompt import ChatMessage
+
+
+class CallFailed(NeuronJuryError):
+    """A completion that did not come: one of the reasons of `app.explanations.failures`, and a sentence on it."""
+
+    def __init__(self, failure: str, detail: str):
+        super().__init__(f"{failure}: {detail}")
+        self.failure = failure
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a chat model answered.
+
+    n_prompt_tokens, n_completion_tokens: as counted by the model's server; None where it does not say.
+    finish_reason: `stop`, `length` when it was cut off at max_tokens, `content_filter` when it was withheld.
+    refusal: the model's own words on why it refuses, where its server keeps them apart from the text.
+    """
+
+    text: str
+    n_prompt_tokens: int | None
+    n_completion_tokens: int | None
+    finish_reason: str
+    refusal: str | None = None
+
+
+class ChatModel(Protocol):
+    """A model that completes chats."""
+
+    @property
+    def n_context(self) -> int | None:
+        """Prompt and completion together have at most this many tokens; None where the server alone knows."""
+        ...
+
+    @property
+    def n_in_flight(self) -> int:
+        """How many completions to ask for at once."""
+        ...
+
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
+        """Tokens of the whole prompt, the layout of the chat included; an estimate where the tokenizer is not here."""
+        ...
+
+    async def complete(
+        self, messages: Sequence[ChatMessage], *, temperature: float, top_p: float, max_tokens: int, seed: int | None
+    ) -> Completion:
+        """Errors: CallFailed."""
+        ...
+
+    async def check(self) -> None:
+        """Errors: Unavailable when the model cannot answer now, said in one sentence."""
+        ...
+
+    async def close(self) -> None: ...

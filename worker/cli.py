@@ -1,0 +1,152 @@
+"""The worker's commands of `neuronjury`. They need the extra `worker`; without it they say so in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.errors import InvalidInput, Unavailable
+from app.explanations.batches import BatchProgress
+from app.explanations.choosing import ClearPeaks, ListedNeurons, NeuronChoice, chosen_neurons
+from app.explanations.explainers import explainer_settings
+from app.explanations.launching import BatchOrder, launch_batch
+from app.migrating import opened_database
+from app.neurons.lists import layer_numbers, read_csv
+from app.settings import Settings
+from worker import progress
+
+commands = typer.Typer()
+
+EXTRA_MODULES = frozenset({"accelerate", "gguf", "huggingface_hub", "openai", "safetensors", "torch", "transformers"})
+
+
+@contextmanager
+def needing_the_worker_extra() -> Iterator[None]:
+    """Around the imports of a command. Errors: Unavailable when a package of the extra `worker` is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in EXTRA_MODULES:
+            raise
+        raise Unavailable(
+            f"this command needs {missing}, which is not installed; run `pip install 'neuronjury[worker]'`"
+        ) from None
+
+
+@commands.command()
+def record(
+    model: Annotated[
+        str, typer.Option(help="smollm2-135m (bundled), a folder saved by transformers, a .gguf file, or a hub name.")
+    ] = "smollm2-135m",
+    text: Annotated[
+        str, typer.Option(help="python-docs (built in), a .txt, a .jsonl with the field `text`, or a folder of these.")
+    ] = "python-docs",
+    name: Annotated[str | None, typer.Option(help="Name of the subject model; default: after the model.")] = None,
+    excerpts: Annotated[int, typer.Option(help="How many excerpts of 64 tokens to draw from the text.")] = 1024,
+    seed: Annotated[int, typer.Option(help="Decides which excerpts are drawn, for the corpus and for neurons.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Excerpts that the model reads at once.")] = 16,
+) -> None:
+    """Record what every neuron of a model responds to in a text. Needs `neuronjury init` and the extra `worker`."""
+    with needing_the_worker_extra():
+        from worker.recording import record_subject
+
+    settings = Settings()
+    try:
+        with opened_database(settings) as database, progress.shown() as shown:
+            summary = record_subject(
+                settings,
+                database,
+                model=model,
+                text=text,
+                name=name,
+                n_excerpts=excerpts,
+                seed=seed,
+                batch_size=batch_size,
+                progress=shown,
+            )
+    except KeyboardInterrupt:
+        typer.echo("neuronjury: stopped; nothing of this recording was kept", err=True)
+        raise typer.Exit(130) from None
+    if summary.n_excerpts < excerpts:
+        typer.echo(f"{summary.corpus} has {summary.n_excerpts} excerpts; all of them were taken")
+    typer.echo(
+        f"{'Already recorded' if summary.was_done else 'Recorded'}: {summary.name}, {summary.n_neurons} neurons in "
+        f"{summary.n_layers} layers on {summary.n_excerpts} of {summary.n_available} excerpts of {summary.corpus} "
+        f"({summary.n_tokens} tokens in {summary.seconds:.0f} s)"
+    )
+
+
+@commands.command()
+def explain(
+    subject: Annotated[str, typer.Option(help="Name of the recorded subject model.")],
+    method: Annotated[list[str], typer.Option(help="original, summary, highlight, hs, avhs or tokens; repeat it.")],
+    explainer: Annotated[str, typer.Option(help="openai:MODEL, local:NAME-OR-PATH, or none for tokens alone.")],
+    per_layer: Annotated[int | None, typer.Option(help="Neurons with a clear peak to take from each layer.")] = None,
+    layers: Annotated[str, typer.Option(help="Layers to take them from, e.g. 0-23 or 0,5,7; default all.")] = "",
+    neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Server of an openai: explainer.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
+    samples: Annotated[int, typer.Option(help="Explanations of each neuron by each method.")] = 1,
+    seed: Annotated[int, typer.Option(help="Decides which neurons are taken, and sampling where it can.")] = 0,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave the work to running workers.")] = False,
+) -> None:
+    """Explain neurons. Works here until the batch has ended; killed, any worker goes on where it stopped."""
+    with needing_the_worker_extra():
+        from worker.explaining_here import check_explainer, explain_here, models_of
+
+    settings = Settings()
+    options = explainer_settings({"base_url": base_url, "temperature": temperature, "seed": seed})
+    models = models_of(settings)
+    with opened_database(settings) as database:
+        with database.reading() as session:
+            neuron_ids = chosen_neurons(session, subject, _neuron_choice(per_layer, layers, neurons, seed))
+        order = BatchOrder(subject, neuron_ids, method, explainer, options, samples)
+        check_explainer(models, order)
+        batch_id = launch_batch(settings, database, order)
+        if batch_id is None:
+            typer.echo("All of these explanations are there already")
+        elif detach:
+            typer.echo(f"Batch {batch_id} waits for a worker: neuronjury worker")
+        else:
+            typer.echo(_in_one_line(batch_id, explain_here(settings, database, batch_id, models)))
+
+
+def _neuron_choice(per_layer: int | None, layers: str, csv: Path | None, seed: int) -> NeuronChoice:
+    if (per_layer is None) == (csv is None):
+        raise InvalidInput("say either --per-layer N or --neurons FILE.csv")
+    if csv is not None:
+        return ListedNeurons(str(csv), read_csv(csv))
+    return ClearPeaks(per_layer or 0, layer_numbers(layers), seed)
+
+
+def _in_one_line(batch_id: int, ended: BatchProgress) -> str:
+    failures = "".join(f", {n} {reason}" for reason, n in ended.failures.items())
+    return f"Batch {batch_id} {ended.status}: {ended.n_done} done, {ended.n_failed} failed{failures}"
+
+
+@commands.command()
+def worker() -> None:
+    """Run batches of explanations until stopped. Run as many as you like, on as many machines."""
+    with needing_the_worker_extra():
+        from worker.explaining_here import models_of, work_until_stopped
+
+    settings = Settings()
+    with opened_database(settings) as database:
+        typer.echo("Working; stop with Ctrl-C")
+        work_until_stopped(settings, database, models_of(settings))
+
+
+@commands.command()
+def demo(
+    serve: Annotated[bool, typer.Option(help="Serve the site when everything is ready.")] = True,
+    excerpts: Annotated[int, typer.Option(help="Excerpts to record.")] = 1024,
+    neurons: Annotated[int, typer.Option(help="Neurons to explain, one from each of the first layers.")] = 24,
+) -> None:
+    """Do the whole main job on the bundled model; does only what is missing."""
+    with needing_the_worker_extra():
+        from worker import demo as demonstration
+
+    demonstration.run_demo(Settings(demo=True), serve=serve, n_excerpts=excerpts, n_neurons=neurons)
