@@ -1,0 +1,45 @@
+"""What a new study can choose from: recorded subject models, and the conditions that have described them."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.explanations.methods import METHOD_TITLES
+from app.explanations.models import DONE, Batch, Explanation
+from app.neurons.models import SubjectModel
+
+
+@dataclass(frozen=True)
+class ConditionChoice:
+    """A condition as the form offers it. value: "method@explainer". title: the method's."""
+
+    value: str
+    title: str
+    explainer: str
+
+
+def subject_names(session: Session) -> tuple[str, ...]:
+    return tuple(session.scalars(sa.select(SubjectModel.name).order_by(SubjectModel.name)))
+
+
+def condition_choices(session: Session, subject_name: str) -> tuple[ConditionChoice, ...]:
+    """The conditions with an explanation of this subject, by explainer and then in the methods' usual order."""
+    # Batches say which conditions were ever asked for: a few rows, where the explanations themselves may be a million.
+    batch_ids: dict[tuple[str, str], list[int]] = defaultdict(list)
+    batches = sa.select(Batch.id, Batch.methods, Batch.explainer).join(Batch.subject)
+    for batch_id, methods, explainer in session.execute(batches.where(SubjectModel.name == subject_name)):
+        for method in methods:
+            batch_ids[explainer, method].append(batch_id)
+    known = [pair for pair, ids in batch_ids.items() if _has_explanation(session, pair[1], ids)]
+    order = list(METHOD_TITLES)
+    known.sort(key=lambda pair: (pair[0], order.index(pair[1]) if pair[1] in order else len(order)))
+    return tuple(ConditionChoice(f"{method}@{by}", METHOD_TITLES.get(method, method), by) for by, method in known)
+
+
+def _has_explanation(session: Session, method: str, batch_ids: list[int]) -> bool:
+    done = sa.exists().where(
+        Explanation.batch_id.in_(batch_ids), Explanation.method == method, Explanation.status == DONE
+    )
+    return bool(session.scalar(sa.select(done)))
