@@ -1,0 +1,83 @@
+"""The web site: puts routers, static files, error pages and security headers together. Run with `neuronjury serve`."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse, Response
+
+from app import home
+from app.accounts import routes as accounts
+from app.accounts.sessions import find_visitor
+from app.database import Database
+from app.explanations import routes as explanations
+from app.explanations.beside_neuron import explanations_beside
+from app.neurons import routes as neurons
+from app.paths import shipped
+from app.settings import Settings
+from app.studies import routes as studies
+from app.web.dependencies import ON_EVERY_ROUTE, CurrentResearcher, SessionDep
+from app.web.error_handlers import add_error_handlers
+from app.web.limiting import AttemptCounter
+from app.web.security import RequestSizeLimit, SameOriginOnly, SecurityHeaders
+from app.web.static_files import HashedStaticFiles
+
+log = logging.getLogger(__name__)
+
+API = "/api/v1"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The site of one installation. Errors: InvalidInput when the settings hold no usable secret."""
+    settings.signing_key  # noqa: B018  (read now: a bad secret stops the start, not the first form)
+    site = FastAPI(
+        title="NeuronJury",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan,
+        dependencies=ON_EVERY_ROUTE,
+        middleware=[
+            Middleware(SecurityHeaders, settings=settings),
+            Middleware(RequestSizeLimit),
+            Middleware(SameOriginOnly, settings=settings),
+        ],
+    )
+    site.state.settings = settings
+    site.state.find_visitor = find_visitor
+    site.state.explanations_beside = explanations_beside
+    add_error_handlers(site)
+    for routes in (home, accounts, neurons, explanations, studies):
+        site.include_router(routes.router, include_in_schema=False)
+    site.include_router(neurons.api, prefix=API)
+    site.add_api_route("/healthz", health, include_in_schema=False)
+    site.add_api_route(f"{API}/openapi.json", api_description, include_in_schema=False)
+    site.mount("/static", GZipMiddleware(HashedStaticFiles(directory=shipped("static"))))
+    return site
+
+
+@asynccontextmanager
+async def _lifespan(site: FastAPI) -> AsyncIterator[None]:
+    site.state.database = Database(site.state.settings.data_database_url)
+    site.state.attempts = AttemptCounter()
+    yield
+    site.state.database.dispose()
+
+
+def health(session: SessionDep) -> Response:
+    """Whether the site answers and reaches its database: 200, or 503 with nothing told about why."""
+    try:
+        session.execute(sa.text("SELECT 1"))
+    except sa.exc.SQLAlchemyError:
+        log.exception("the database cannot be reached")
+        return JSONResponse({"status": "no database"}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+def api_description(request: Request, visitor: CurrentResearcher) -> Response:
+    """The OpenAPI document, for researchers and admins."""
+    return JSONResponse(request.app.openapi())

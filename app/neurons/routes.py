@@ -1,0 +1,86 @@
+"""The viewer: the list of neurons and the page of each, and the same neuron as JSON."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from app.neurons import pages
+from app.neurons.json_view import NeuronJson, neuron_json
+from app.neurons.reading import neuron_at
+from app.web.dependencies import CurrentResearcher, SessionDep
+from app.web.templating import page, redirect
+
+router = APIRouter()
+api = APIRouter(tags=["neurons"])
+
+# PostgreSQL refuses to compare its integers with larger ones, which would be an error of ours and not a page that is
+# not there.
+Count = Annotated[int, Path(ge=0, lt=2**31)]
+Band = Literal["top", "random"]
+Place = Annotated[str | None, Query(pattern=r"^\d{1,6}-\d{1,9}$")]
+
+
+@router.get("/neurons")
+def neuron_list(
+    request: Request,
+    session: SessionDep,
+    visitor: CurrentResearcher,
+    subject: str | None = None,
+    layer: str = "",
+    after: Place = None,
+    before: Place = None,
+) -> Response:
+    return page(request, pages.neuron_list(session, subject, layer, after, before), etag=True)
+
+
+@router.get("/neurons/{subject}")
+def neurons_of_subject(subject: str, visitor: CurrentResearcher) -> Response:
+    return redirect(pages.list_address(subject))
+
+
+@router.get("/neurons/{subject}/go")
+def go_to_neuron(subject: str, session: SessionDep, visitor: CurrentResearcher, neuron: str = "") -> Response:
+    place = pages.typed_place(neuron)
+    neuron_at(session, subject, place.layer, place.index)
+    return redirect(pages.neuron_address(subject, place))
+
+
+@router.get("/neurons/{subject}/{layer}/{index}")
+def neuron_page(
+    subject: str,
+    layer: Count,
+    index: Count,
+    request: Request,
+    session: SessionDep,
+    visitor: CurrentResearcher,
+    excerpts: Literal["few", "all"] = "few",
+    values: Literal["marked", "all"] = "marked",
+) -> Response:
+    neuron = neuron_at(session, subject, layer, index)
+    methods = request.app.state.explanations_beside(session, neuron.id)
+    return page(request, pages.neuron_page(session, neuron, methods, excerpts == "all", values == "all"), etag=True)
+
+
+@router.get("/neurons/{subject}/{layer}/{index}/more/{band}")
+def more_excerpts(
+    subject: str,
+    layer: Count,
+    index: Count,
+    band: Band,
+    request: Request,
+    session: SessionDep,
+    visitor: CurrentResearcher,
+    values: Literal["marked", "all"] = "marked",
+) -> Response:
+    neuron = neuron_at(session, subject, layer, index)
+    return page(request, pages.more_excerpts(session, neuron, band, values == "all"), etag=True)
+
+
+@api.get("/neurons/{subject}/{layer}/{index}")
+def neuron_as_json(
+    subject: str, layer: Count, index: Count, request: Request, session: SessionDep, visitor: CurrentResearcher
+) -> NeuronJson:
+    """One neuron: its statistics, every kept record with raw activations, and its explanations."""
+    neuron = neuron_at(session, subject, layer, index)
+    return neuron_json(session, neuron, request.app.state.explanations_beside(session, neuron.id))

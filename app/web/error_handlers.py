@@ -1,0 +1,73 @@
+"""The one place that turns errors into HTTP answers."""
+
+import logging
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.errors import NeuronJuryError, SignInNeeded
+from app.web.error_pages import error_response, wants_json
+from app.web.security import add_security_headers
+from app.web.templating import redirect
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = "No page has this address. The link may be old or mistyped."
+INTERNAL = "The error has been written to the log. What you saved before is safe; try again in a moment."
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(NeuronJuryError, on_known_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(Exception, on_unexpected_error)
+
+
+def on_known_error(request: Request, error: Exception) -> Response:
+    status = error.http_status if isinstance(error, NeuronJuryError) else 500
+    if isinstance(error, SignInNeeded) and request.method == "GET" and not wants_json(request):
+        return redirect(f"/login?next={quote(_local_address(request))}")
+    return error_response(request, status, _as_sentence(str(error)))
+
+
+def on_http_exception(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return on_unexpected_error(request, error)
+    message = NOT_FOUND if error.status_code == 404 and error.detail == "Not Found" else _as_sentence(str(error.detail))
+    response = error_response(request, error.status_code, message)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def on_invalid_request(request: Request, error: Exception) -> Response:
+    problems: list[dict[str, Any]] = list(error.errors()) if isinstance(error, RequestValidationError) else []
+    if any(problem["loc"][0] == "path" for problem in problems):
+        return error_response(request, 404, NOT_FOUND)
+    return error_response(request, 422, *(_problem(problem) for problem in problems))
+
+
+def on_unexpected_error(request: Request, error: Exception) -> Response:
+    # The path alone: a query or a header could carry what has no place in a log.
+    log.error("unexpected error at %s %s", request.method, request.url.path, exc_info=error)
+    response = error_response(request, 500, INTERNAL)
+    # This handler answers outside every middleware, so it brings the security headers itself.
+    add_security_headers(response.headers, request.app.state.settings)
+    return response
+
+
+def _problem(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"][1:]) or "request"
+    return _as_sentence(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
+
+
+def _as_sentence(message: str) -> str:
+    sentence = message[:1].upper() + message[1:]
+    return sentence if sentence.endswith((".", "!", "?")) else sentence + "."
+
+
+def _local_address(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -1,0 +1,157 @@
+"""The viewer's queries: scope, order, paging, and that none reads more than it shows."""
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.database import Database
+from app.errors import UnknownName
+from app.neurons import queries
+from app.neurons.contexts import NeuronPlace, SubjectSummary
+from app.neurons.models import Neuron, SubjectModel
+from app.neurons.records import RANDOM, TOP
+from tests.factories import make_neuron, make_record, make_records, make_subject
+
+
+def places(neurons: list[Neuron]) -> list[tuple[int, int]]:
+    return [(neuron.layer, neuron.index) for neuron in neurons]
+
+
+def six_neurons(session: Session) -> SubjectModel:
+    """Two layers of three; 0:1 and 1:0 have the same maximum, and 0:1 was stored first."""
+    subject = make_subject(session)
+    for layer, index, maximum in [(0, 0, 1.0), (0, 1, 4.0), (0, 2, 6.0), (1, 0, 4.0), (1, 1, 5.0), (1, 2, 0.5)]:
+        make_neuron(session, subject, layer, index, maximum=maximum)
+    return subject
+
+
+BY_MAXIMUM = [(0, 2), (1, 1), (1, 0), (0, 1), (0, 0), (1, 2)]
+
+
+def test_neurons_come_strongest_first_and_the_later_stored_of_equals_first(database: Database) -> None:
+    with database.writing() as session:
+        subject = six_neurons(session)
+        assert places(queries.neurons_by_maximum(session, subject.id, None, 10)) == BY_MAXIMUM
+        assert places(queries.neurons_by_maximum(session, subject.id, 1, 10)) == [(1, 1), (1, 0), (1, 2)]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_paging_after_and_before_any_neuron_neither_skips_nor_repeats(database: Database, at: int) -> None:
+    with database.writing() as session:
+        subject = six_neurons(session)
+        here = NeuronPlace(*BY_MAXIMUM[at])
+        after = queries.neurons_by_maximum(session, subject.id, None, 10, after=here)
+        before = queries.neurons_by_maximum(session, subject.id, None, 10, before=here)
+        two_before = queries.neurons_by_maximum(session, subject.id, None, 2, before=here)
+        assert places(before) == BY_MAXIMUM[:at]
+        assert places(after) == BY_MAXIMUM[at + 1 :]
+        assert places(two_before) == BY_MAXIMUM[max(0, at - 2) : at]
+
+
+def test_paging_from_an_unknown_neuron_is_an_error(database: Database) -> None:
+    with database.writing() as session:
+        subject = six_neurons(session)
+        with pytest.raises(UnknownName, match=r"^there is no recorded neuron 7:7$"):
+            queries.neurons_by_maximum(session, subject.id, None, 10, after=NeuronPlace(7, 7))
+
+
+def test_another_subjects_neurons_stay_out(database: Database) -> None:
+    with database.writing() as session:
+        subject = six_neurons(session)
+        other = make_subject(session, "other")
+        make_neuron(session, other, 0, 0, maximum=99.0)
+        assert places(queries.neurons_by_maximum(session, subject.id, None, 10)) == BY_MAXIMUM
+        assert places(queries.neurons_by_maximum(session, other.id, None, 10)) == [(0, 0)]
+
+
+def test_a_subject_is_visible_once_its_recording_is_whole(database: Database) -> None:
+    with database.writing() as session:
+        make_subject(session, "half", recording_status="writing")
+        make_subject(session, "whole")
+        make_subject(session, "imported", recording_status=None)
+        assert queries.recorded_subjects(session) == (SubjectSummary("imported", 2, 3), SubjectSummary("whole", 2, 3))
+        with pytest.raises(UnknownName, match=r"^there is no recorded subject model 'half'$"):
+            queries.subject_named(session, "half")
+
+
+@pytest.mark.parametrize("layer", [None, 1])
+@pytest.mark.parametrize("direction", ["first", "after", "before"])
+def test_the_list_is_read_along_its_index(database: Database, layer: int | None, direction: str) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL scans a table this small whatever its indexes; the plan is checked on SQLite")
+    statements: list[tuple[str, object]] = []
+    with database.writing() as session:
+        subject = six_neurons(session)
+
+        def remember(_c: object, _cu: object, statement: str, parameters: object, *_: object) -> None:
+            statements.append((statement, parameters))
+
+        sa.event.listen(session.connection(), "before_cursor_execute", remember)
+        edge = {} if direction == "first" else {direction: NeuronPlace(0, 1)}
+        queries.neurons_by_maximum(session, subject.id, layer, 2, **edge)
+        sa.event.remove(session.connection(), "before_cursor_execute", remember)
+        statement, parameters = statements[-1]
+        plan = session.connection().exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters).all()  # type: ignore[arg-type]
+    index = "ix_neuron_by_maximum" if layer is None else "ix_neuron_by_layer_and_maximum"
+    assert len(plan) == 1, "a second step would be a sort"
+    assert plan[0][3].startswith(f"SEARCH neuron USING INDEX {index} ")
+
+
+def test_a_line_shows_the_tokens_around_the_peak_of_the_best_excerpt(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        neuron = make_neuron(session, subject)
+        tokens = [f" t{number}" for number in range(20)]
+        make_record(session, neuron, TOP, 0, tokens=tokens, activations=[0.0] * 10 + [4.0, 2.0] + [0.0] * 8)
+        make_record(session, neuron, TOP, 1, activations=[0.0, 3.0, 0.0, 0.0, 0.0])
+        make_record(session, neuron, RANDOM, 0, activations=[0.0, 3.0, 0.0, 0.0, 0.0])
+        bare = make_neuron(session, subject, 0, 1)
+        line, bare_line = queries.lines_of(session, [neuron, bare])
+    assert "".join(span.text for span in line.before_peak) == " t4 t5 t6 t7 t8 t9"
+    assert [(span.text, span.level) for span in line.from_peak] == [
+        (" t10", 10),
+        (" t11", 5),
+        (" t12 t13 t14 t15 t16", 0),
+    ]
+    assert (bare_line.before_peak, bare_line.from_peak) == ((), ())
+
+
+def test_a_band_shows_the_ranks_asked_for_and_counts_the_rest(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        neuron, other = make_neuron(session, subject, 0, 0), make_neuron(session, subject, 0, 1)
+        make_records(session, neuron, n_top=8, n_random=2)
+        make_records(session, other, n_top=20, n_random=10)
+        kept = queries.bands_kept(session, neuron.id)
+        band = queries.band_shown(session, neuron.id, kept, TOP, range(5))
+        rest = queries.band_shown(session, neuron.id, kept, TOP, range(5, 100))
+    assert [excerpt.spans[0].text for excerpt in band.excerpts] == ["top0", "top1", "top2", "top3", "top4"]
+    assert band.n_more == 3
+    assert [excerpt.rank for excerpt in rest.excerpts] == [5, 6, 7]
+    assert rest.n_more == 0
+
+
+def test_the_strongest_colour_is_the_largest_kept_activation(database: Database) -> None:
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session), maximum=5.0)
+        assert queries.scale_maximum(queries.bands_kept(session, neuron.id)) == 0.0
+        make_record(session, neuron, RANDOM, 0, activations=[0.0, 2.0, 0.0, 0.0, 0.0])
+        make_record(session, neuron, TOP, 0, activations=[0.0, 4.0, 0.0, 0.0, 0.0])
+        kept = queries.bands_kept(session, neuron.id)
+    assert kept == {TOP: queries.BandKept(1, 4.0), RANDOM: queries.BandKept(1, 2.0)}
+    assert queries.scale_maximum(kept) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("place", "before", "after"),
+    [
+        (NeuronPlace(0, 0), None, NeuronPlace(0, 1)),
+        (NeuronPlace(0, 2), NeuronPlace(0, 1), NeuronPlace(1, 0)),
+        (NeuronPlace(1, 2), NeuronPlace(1, 1), None),
+    ],
+)
+def test_neighbours_run_through_the_layers(
+    place: NeuronPlace, before: NeuronPlace | None, after: NeuronPlace | None
+) -> None:
+    subject = SubjectModel(n_layers=2, n_neurons_per_layer=3)
+    assert queries.neighbours(subject, place) == (before, after)
