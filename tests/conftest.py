@@ -146,3 +146,7 @@ def researcher_client(new_client: TestClient, database: Database, sign_in: SignI
     with database.writing() as session:
         account_id = make_account(session, "grace", RESEARCHER).id
     return sign_in(new_client, account_id=account_id)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--take-picture", action="store_true", help="take the README's picture of the rating page anew")

@@ -33,6 +33,14 @@ class ChatModels:
             return self._local_chat(settings.local_path or explainer.model)
         raise InvalidInput("the explainer none completes no prompt; expected openai:MODEL or local:NAME-OR-PATH")
 
+    async def check(self, explainer: Explainer, settings: ExplainerSettings) -> None:
+        """Whether the explainer can answer now. Errors: as chat_for; Unavailable, said in one sentence."""
+        chat = self.chat_for(explainer, settings)
+        try:
+            await chat.check()
+        finally:
+            await chat.close()
+
     def _local_chat(self, source: str) -> LocalChat:
         # Only one model is kept: two at once may not fit into memory.
         if self._local is None or self._local[0] != source:

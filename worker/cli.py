@@ -9,7 +9,7 @@ import typer
 
 from app.errors import InvalidInput, Unavailable
 from app.explanations.batches import BatchProgress
-from app.explanations.choosing import ClearPeaks, ListedNeurons, NeuronChoice, chosen_neurons
+from app.explanations.choosing import ClearPeaks, NeuronChoice, chosen_neurons
 from app.explanations.explainers import explainer_settings
 from app.explanations.launching import BatchOrder, launch_batch
 from app.migrating import opened_database
@@ -118,7 +118,7 @@ def _neuron_choice(per_layer: int | None, layers: str, csv: Path | None, seed: i
     if (per_layer is None) == (csv is None):
         raise InvalidInput("say either --per-layer N or --neurons FILE.csv")
     if csv is not None:
-        return ListedNeurons(str(csv), read_csv(csv))
+        return read_csv(csv)
     return ClearPeaks(per_layer or 0, layer_numbers(layers), seed)
 
 

@@ -1,7 +1,7 @@
-"""`neuronjury demo`: the whole main job with nothing faked, on the bundled model. Every step is skipped where it is done.
+"""`neuronjury demo`: the whole main job with nothing faked, on the bundled model. What is done is not done again.
 
-Real text -> SmolLM2-135M-Instruct -> recorded activations -> explanations by the five prompts and the baseline -> an open
-study with three invited raters. The neurons: one from each of the first layers, see `neurons_with_a_clear_peak`.
+Real text -> SmolLM2-135M-Instruct -> recorded activations -> explanations by the five prompts and the baseline -> an
+open study with three invited raters. The neurons: one from each of the first layers, see `neurons_with_a_clear_peak`.
 """
 
 import json
@@ -24,10 +24,11 @@ from app.explanations.launching import BatchOrder, launch_batch
 from app.explanations.methods import METHOD_TITLES, TOKENS
 from app.explanations.models import DONE
 from app.migrating import opened_database, prepare_databases
+from app.neurons.lists import ListedNeurons
 from app.settings import Settings
 from app.studies import lifecycle, queries
 from app.studies.invitations import invite_raters
-from app.studies.neuron_sets import ListedNeurons, qualifying_neurons
+from app.studies.neuron_sets import qualifying_neurons
 from worker import progress
 from worker.explaining_here import check_explainer, explain_here, models_of, work_until_stopped
 from worker.recording import record_subject
@@ -111,9 +112,7 @@ def explain_demo_neurons(settings: Settings, database: Database, neuron_ids: lis
         ended = explain_here(settings, database, batch_id, models)
         if ended.status != DONE:
             raise Unavailable(f"the explanations are {ended.status}; run the demo again to go on")
-        say(
-            f"Explained by {explainer}: {ended.n_done} done, {ended.n_failed} failed, {ended.seconds:.0f} s of its time."
-        )
+        say(f"Explained by {explainer}: {ended.n_done} done, {ended.n_failed} failed, {ended.seconds:.0f} s of work.")
 
 
 def open_demo_study(database: Database, explainer: str) -> None:
@@ -136,7 +135,7 @@ def open_demo_study(database: Database, explainer: str) -> None:
 
 
 def demo_access(settings: Settings, database: Database) -> dict[str, Any]:
-    """{"admin": ..., "password": ..., "links": [...]}: made once and kept in the data folder, for its owner's eyes only.
+    """{"admin": ..., "password": ..., "links": [...]}: made once and kept in the data folder, readable by its owner.
 
     Only the demo keeps them: a real installation stores hashes and prints each secret once.
     """

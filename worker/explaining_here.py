@@ -65,7 +65,7 @@ def _show_until_ended(database: Database, batch_id: int, stop: threading.Event) 
         task = bar.add_task("explaining", total=None)
         while not stop.is_set():
             progress = _progress(database, batch_id)
-            bar.update(task, total=progress.n_explanations, completed=progress.n_done + progress.n_failed)
+            bar.update(task, total=progress.n_to_make, completed=progress.n_done + progress.n_failed)
             if progress.status not in (QUEUED, RUNNING):
                 stop.set()
             stop.wait(WATCH_SECONDS)

@@ -16,7 +16,7 @@ LARGEST_PANEL = 4096
 """Excerpts whose maxima are all kept, for the quantile: 8 kB per neuron. Of more excerpts a seeded draw of so many
 stands for all, which puts the boundary within about half a per cent of the excerpts of where it would be."""
 
-TOKENS_AT_ONCE = 1024
+TOKENS_AT_ONCE = 256
 """Tokens of which the powers are taken at once; fewer save memory, and get slower below about 500."""
 
 N_SUMS = 5

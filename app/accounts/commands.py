@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.accounts.models import ADMIN
 from app.accounts.creating import create_account
+from app.accounts.models import ADMIN
 from app.migrating import opened_database
 from app.settings import Settings
 

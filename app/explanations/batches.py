@@ -60,9 +60,9 @@ class BatchProgress:
     seconds: float
 
     @property
-    def share_finished(self) -> float:
-        """From 0 to 1; 1 for a batch that had nothing to make."""
-        return (self.n_done + self.n_failed) / self.n_explanations if self.n_explanations else 1.0
+    def n_to_make(self) -> int:
+        """What this batch has made or has yet to make."""
+        return self.n_explanations - self.n_taken_over
 
 
 def batch_progress(session: Session, batch_id: int) -> BatchProgress:

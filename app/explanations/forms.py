@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Form
 from pydantic import BaseModel
 
-from app.explanations.choosing import ClearPeaks, ListedNeurons, NeuronChoice
+from app.explanations.choosing import ClearPeaks, NeuronChoice
 from app.explanations.explainers import ExplainerSettings, explainer_settings
-from app.neurons.lists import layer_numbers, whole_number
+from app.neurons.lists import ListedNeurons, layer_numbers, whole_number
 
 MOST_PER_LAYER = 10_000
 LARGEST_SEED = 2**31 - 1

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.database import utc_now
 from app.errors import InvalidInput, UnknownName
-from app.explanations.choosing import readable_subject
 from app.explanations.explainers import NO_EXPLAINER, NONE, Explainer, ExplainerSettings, parse_explainer
 from app.explanations.methods import METHOD_TITLES, TOKENS, check_method_names
 from app.explanations.models import DONE, QUEUED, RUNNING, Batch, Explanation
 from app.explanations.prompt_packs.loading import load_pack
 from app.neurons.models import Neuron, SubjectModel
+from app.neurons.reading import subject_named
 
 SHARD_SIZE = 25
 N_NEURONS_PER_QUERY = 500
@@ -103,7 +103,7 @@ def _checked_explainer(name: str, methods: list[str]) -> Explainer:
 
 
 def _locked_subject(session: Session, subject_name: str) -> SubjectModel:
-    subject = readable_subject(session, subject_name)
+    subject = subject_named(session, subject_name)
     # The lock makes two plans for one subject wait for each other: both would add the same explanations.
     session.execute(sa.select(SubjectModel.id).where(SubjectModel.id == subject.id).with_for_update())
     return subject

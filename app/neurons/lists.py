@@ -3,13 +3,69 @@
 import csv
 import io
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
 from app.errors import InvalidInput
+from app.neurons.models import MLP, Neuron, SubjectModel
 
 MOST_REASONS_SHOWN = 20
 COLUMNS = ("layer", "neuron")
+
+
+@dataclass(frozen=True)
+class ListedNeurons:
+    """The neurons of a CSV text with the columns `layer` and `neuron`; others are ignored. file_name: for messages."""
+
+    file_name: str
+    text: str
+
+
+def read_csv(path: Path) -> ListedNeurons:
+    """Errors: InvalidInput when the file cannot be read or is no UTF-8 text."""
+    try:
+        return ListedNeurons(str(path), path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}; expected a CSV with the columns layer,neuron") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text (byte {error.start}); expected a CSV file") from None
+
+
+def listed_neurons(
+    session: Session,
+    subject: SubjectModel,
+    listed: ListedNeurons,
+    objection: Callable[[Neuron], str | None] = lambda neuron: None,
+) -> list[Neuron]:
+    """The neurons of a list, in its order. objection: why a neuron cannot be taken, or None.
+
+    Errors: InvalidInput with file, line and reason of every line that cannot be used; for missing columns, broken CSV,
+    and a list without any neuron.
+    """
+    chosen: dict[int, Neuron] = {}
+    reasons: list[str] = []
+    for line, row in _rows(listed):
+        found = _neuron_of(session, subject, row)
+        reason = found if isinstance(found, str) else _objection(found, chosen, objection)
+        if reason is not None:
+            reasons.append(f"{listed.file_name}, line {line}: {reason}")
+        elif not isinstance(found, str):
+            chosen[found.id] = found
+    if reasons:
+        raise InvalidInput(first_reasons(reasons))
+    if not chosen:
+        raise InvalidInput(f"{listed.file_name} lists no neuron; expected one or more lines below layer,neuron")
+    return list(chosen.values())
+
+
+def first_reasons(reasons: Sequence[str]) -> str:
+    """The reasons as one line; of very many the first, and how many more there are."""
+    n_more = len(reasons) - MOST_REASONS_SHOWN
+    return "; ".join(reasons[:MOST_REASONS_SHOWN]) + (f"; and {n_more} more" if n_more > 0 else "")
 
 
 def whole_number(text: str, name: str, smallest: int, largest: int) -> int:
@@ -32,59 +88,33 @@ def layer_numbers(text: str) -> tuple[int, ...] | None:
     return tuple(sorted(layers))
 
 
-@dataclass(frozen=True)
-class ListedPlace:
-    """A line of a CSV. problem: why it names no place, else layer and index are its place."""
-
-    line: int
-    layer: int
-    index: int
-    problem: str = ""
-
-
-def places_in_csv(file_name: str, text: str) -> list[ListedPlace]:
-    """Every line below the header, other columns ignored, in its order.
-
-    Errors: InvalidInput for missing columns, broken CSV, or no line at all. A line that names no place has a problem.
-    """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+def _rows(listed: ListedNeurons) -> list[tuple[int, dict[str, str | None]]]:
+    """(line number, row) of each line that is not empty."""
+    reader = csv.DictReader(io.StringIO(listed.text.removeprefix("\ufeff")), strict=True)
     try:
         reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
         if missing := [name for name in COLUMNS if name not in reader.fieldnames]:
-            raise InvalidInput(
-                f"{file_name}, line 1: no column {' and no column '.join(missing)}; expected layer,neuron"
-            )
-        places = [_place(reader.line_num, row) for row in reader]
+            no_columns = " and no column ".join(missing)
+            raise InvalidInput(f"{listed.file_name}, line 1: no column {no_columns}; expected layer,neuron")
+        return [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise InvalidInput(f"{file_name}, line {reader.reader.line_num}: not CSV ({error})") from None
-    if not places:
-        raise InvalidInput(f"{file_name} lists no neuron; expected one or more lines below layer,neuron")
-    return places
+        raise InvalidInput(f"{listed.file_name}, line {reader.reader.line_num}: not CSV ({error})") from None
 
 
-def read_csv(path: Path) -> str:
-    """The text of a CSV file. Errors: InvalidInput when it cannot be read or is no UTF-8 text."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read ({error}); expected a CSV with the columns layer,neuron") from None
-
-
-def refuse_lines(file_name: str, reasons: list[tuple[int, str]]) -> None:
-    """Errors: InvalidInput with every (line, reason) there is, of very many the first; returns when there is none."""
-    if not reasons:
-        return
-    said = "; ".join(f"{file_name}, line {line}: {reason}" for line, reason in reasons[:MOST_REASONS_SHOWN])
-    n_more = len(reasons) - MOST_REASONS_SHOWN
-    raise InvalidInput(said + (f"; and {n_more} more" if n_more > 0 else ""))
-
-
-def _place(line: int, row: dict[str, str | None]) -> ListedPlace:
-    numbers = []
+def _neuron_of(session: Session, subject: SubjectModel, row: dict[str, str | None]) -> Neuron | str:
+    """The neuron of a row, or the reason why there is none."""
+    place = []
     for column in COLUMNS:
         text = (row[column] or "").strip()
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            return ListedPlace(line, 0, 0, f"{column} {text!r} is not a whole number from 0")
-        numbers.append(int(text))
-    layer, index = numbers
-    return ListedPlace(line, layer, index)
+            return f"{column} {text!r} is not a whole number from 0"
+        place.append(int(text))
+    layer, index = place
+    here = (Neuron.subject_id == subject.id, Neuron.site == MLP, Neuron.layer == layer, Neuron.index == index)
+    return session.scalar(sa.select(Neuron).where(*here)) or f"{subject.name} has no neuron {layer}:{index}"
+
+
+def _objection(neuron: Neuron, chosen: dict[int, Neuron], objection: Callable[[Neuron], str | None]) -> str | None:
+    if neuron.id in chosen:
+        return f"neuron {neuron.layer}:{neuron.index} is there twice"
+    return objection(neuron)

@@ -17,6 +17,7 @@ from app.neurons.contexts import (
     SubjectSummary,
 )
 from app.neurons.models import Neuron
+from app.neurons.reading import subject_named
 from app.neurons.records import RANDOM, TOP
 
 LINES_PER_PAGE = 50
@@ -35,7 +36,7 @@ def neuron_list(
     subjects = queries.recorded_subjects(session)
     if subject_name is None and not subjects:
         return NeuronListPage(subjects, None, None, (), None, None)
-    subject = queries.subject_named(session, subjects[0].name if subject_name is None else subject_name)
+    subject = subject_named(session, subjects[0].name if subject_name is None else subject_name)
     summary = queries.summary_of(subject)
     layer = _layer(layer_text, summary)
     # One neuron more than shown tells whether there is another page, without counting.

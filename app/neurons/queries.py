@@ -38,15 +38,6 @@ def summary_of(subject: SubjectModel) -> SubjectSummary:
     return SubjectSummary(subject.name, subject.n_layers, subject.n_neurons_per_layer)
 
 
-def subject_named(session: Session, name: str) -> SubjectModel:
-    """Errors: UnknownName for a subject that is not there or still being recorded."""
-    query = sa.select(SubjectModel).where(SubjectModel.name == name, is_readable(SubjectModel.id))
-    subject = session.scalars(query).one_or_none()
-    if subject is None:
-        raise UnknownName(f"there is no recorded subject model {name!r}")
-    return subject
-
-
 def neurons_by_maximum(
     session: Session,
     subject_id: int,

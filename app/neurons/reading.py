@@ -11,6 +11,16 @@ from app.neurons.records import RANDOM, TOP, ActivationRecord, NeuronRecords
 STORED_FLOAT = np.dtype("<f2")
 
 
+def subject_named(session: Session, name: str) -> SubjectModel:
+    """The subject model of that name, its recording whole. Errors: UnknownName, with the names there are."""
+    readable = sa.select(SubjectModel).where(is_readable(SubjectModel.id))
+    subject = session.scalar(readable.where(SubjectModel.name == name))
+    if subject is None:
+        names = ", ".join(known.name for known in session.scalars(readable.order_by(SubjectModel.name))) or "none yet"
+        raise UnknownName(f"there is no recorded subject model {name!r}; recorded are: {names}")
+    return subject
+
+
 def neuron_at(session: Session, subject_name: str, layer: int, index: int) -> Neuron:
     """The MLP neuron at a place of a subject model, its `subject` loaded.
 

@@ -1,4 +1,4 @@
-"""Activation records as plain values: what the worker hands over, what prompts and heatmaps are made from. Knows no database."""
+"""Activation records as plain values, which prompts and heatmaps are made from. Knows no database."""
 
 from dataclasses import dataclass
 

@@ -16,7 +16,7 @@ from app.neurons.lists import layer_numbers, read_csv
 from app.settings import Settings
 from app.studies import export, lifecycle, queries
 from app.studies.invitations import invite_raters
-from app.studies.neuron_sets import ListedNeurons, NeuronSet, PerLayer
+from app.studies.neuron_sets import NeuronSet, PerLayer
 from app.studies.table5 import format_table5
 
 studies = typer.Typer(help="Blinded studies: create, open, invite, watch, close, read.", no_args_is_help=True)
@@ -123,5 +123,5 @@ def _neuron_set(per_layer: int | None, layers: str, csv: Path | None) -> NeuronS
     if (per_layer is None) == (csv is None):
         raise InvalidInput("say either --per-layer N or --neurons FILE.csv")
     if csv is not None:
-        return ListedNeurons(str(csv), read_csv(csv))
+        return read_csv(csv)
     return PerLayer(per_layer or 0, layer_numbers(layers))

@@ -1,6 +1,5 @@
 """What people type into the pages of studies, turned into plain values. Knows forms, not the database."""
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,8 +8,9 @@ from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 
 from app.errors import InvalidInput
+from app.neurons.lists import ListedNeurons, layer_numbers, whole_number
 from app.studies.lifecycle import parse_condition
-from app.studies.neuron_sets import ListedNeurons, NeuronSet, PerLayer
+from app.studies.neuron_sets import NeuronSet, PerLayer
 
 RATING_FIELD = "rating-"
 """A card's rating is sent as `rating-<card token>`, the best pick as `best` = card token."""
@@ -127,26 +127,6 @@ class InviteForm:
     @property
     def days(self) -> int:
         return whole_number(self.n_days, "days", 1, MOST_DAYS)
-
-
-def whole_number(text: str, name: str, smallest: int, largest: int) -> int:
-    """`text` as a number. Errors: InvalidInput, which names the field and its range."""
-    if not re.fullmatch(r"[0-9]{1,10}", text.strip()) or not smallest <= int(text) <= largest:
-        raise InvalidInput(f"{name} is {text.strip()!r}; expected a whole number from {smallest} to {largest}")
-    return int(text)
-
-
-def layer_numbers(text: str) -> tuple[int, ...] | None:
-    """Layers as typed, "0-3, 7" -> (0, 1, 2, 3, 7); nothing typed means all layers: None. Errors: InvalidInput."""
-    if not text.strip():
-        return None
-    layers: set[int] = set()
-    for part in text.split(","):
-        bounds = re.fullmatch(r"\s*([0-9]{1,4})\s*(?:[-–]\s*([0-9]{1,4})\s*)?", part)
-        if bounds is None or int(bounds[2] or bounds[1]) < int(bounds[1]):
-            raise InvalidInput(f"layers has {part.strip()!r}; expected numbers and ranges such as 0-11, 14")
-        layers.update(range(int(bounds[1]), int(bounds[2] or bounds[1]) + 1))
-    return tuple(sorted(layers))
 
 
 def _texts(form: FormData, name: str) -> tuple[str, ...]:

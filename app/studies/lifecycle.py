@@ -15,7 +15,9 @@ from app.errors import Conflict, InvalidInput
 from app.explanations.explainers import NO_EXPLAINER
 from app.explanations.methods import TOKENS
 from app.explanations.models import DONE, Explanation
+from app.neurons.lists import first_reasons
 from app.neurons.models import Neuron
+from app.neurons.reading import subject_named
 from app.studies.blinding import reason_not_to_show, shown_text
 from app.studies.design import design_hash
 from app.studies.models import CLOSED, DRAFT, OPEN, Condition, FrozenText, Study, StudyNeuron
@@ -26,8 +28,6 @@ from app.studies.neuron_sets import (
     chosen_neurons,
     condition_name,
     described_choice,
-    first_reasons,
-    subject_named,
 )
 from app.studies.queries import condition_names, locked_study, study_named
 

@@ -1,9 +1,8 @@
 """Which neurons a study is about: so many per layer, drawn with a seed, or those of a CSV."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput, UnknownName
 from app.explanations.models import DONE, Explanation
+from app.neurons.lists import ListedNeurons, listed_neurons
 from app.neurons.models import MLP, Neuron, SubjectModel
+from app.neurons.reading import subject_named
 from app.studies.design import keyed_permutation
 
-MOST_REASONS_SHOWN = 20
 Conditions = Sequence[tuple[str, str]]
 """(method, explainer) pairs."""
 
@@ -27,14 +27,6 @@ class PerLayer:
     layers: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
-class ListedNeurons:
-    """The neurons of a CSV text with the columns `layer` and `neuron`; others are ignored. file_name: for messages."""
-
-    file_name: str
-    text: str
-
-
 NeuronSet = PerLayer | ListedNeurons
 
 
@@ -45,7 +37,7 @@ def chosen_neurons(
     if isinstance(neurons, PerLayer):
         chosen = _drawn(session, subject, conditions, neurons, seed)
     else:
-        chosen = _listed(session, subject, conditions, neurons)
+        chosen = listed_neurons(session, subject, neurons, partial(_objection, session, conditions))
     return sorted(chosen, key=lambda neuron: (neuron.layer, neuron.index))
 
 
@@ -67,15 +59,6 @@ def qualifying_neurons(
     subject = subject_named(session, subject_name)
     query = _qualifying(subject, conditions, layers).order_by(Neuron.layer, Neuron.index)
     return [(neuron.layer, neuron.index) for neuron in session.scalars(query)]
-
-
-def subject_named(session: Session, name: str) -> SubjectModel:
-    """The subject model of that name. Errors: UnknownName, with the names there are."""
-    subject = session.scalar(sa.select(SubjectModel).where(SubjectModel.name == name))
-    if subject is None:
-        names = ", ".join(session.scalars(sa.select(SubjectModel.name).order_by(SubjectModel.name))) or "none yet"
-        raise UnknownName(f"there is no subject model {name!r}; recorded are: {names}")
-    return subject
 
 
 def check_conditions_exist(session: Session, subject: SubjectModel, conditions: Conditions) -> None:
@@ -149,61 +132,14 @@ def _checked_layers(subject: SubjectModel, neurons: PerLayer) -> Sequence[int]:
     return layers
 
 
-def _listed(session: Session, subject: SubjectModel, conditions: Conditions, neurons: ListedNeurons) -> list[Neuron]:
-    chosen: dict[int, Neuron] = {}
-    reasons: list[str] = []
-    for line, row in _csv_rows(neurons):
-        found = _listed_neuron(session, subject, conditions, row)
-        if isinstance(found, str):
-            reasons.append(f"{neurons.file_name}, line {line}: {found}")
-        elif found.id in chosen:
-            reasons.append(f"{neurons.file_name}, line {line}: neuron {found.layer}:{found.index} is there twice")
-        else:
-            chosen[found.id] = found
-    if reasons:
-        raise InvalidInput(first_reasons(reasons))
-    if not chosen:
-        raise InvalidInput(f"{neurons.file_name} lists no neuron; expected one or more lines below layer,neuron")
-    return list(chosen.values())
-
-
-def first_reasons(reasons: Sequence[str]) -> str:
-    """The reasons as one line; of very many the first, and how many more there are."""
-    n_more = len(reasons) - MOST_REASONS_SHOWN
-    return "; ".join(reasons[:MOST_REASONS_SHOWN]) + (f"; and {n_more} more" if n_more > 0 else "")
-
-
-def _csv_rows(neurons: ListedNeurons) -> list[tuple[int, dict[str, str | None]]]:
-    """(line number, row) of each line that is not empty. Errors: InvalidInput for missing columns or broken CSV."""
-    reader = csv.DictReader(io.StringIO(neurons.text.removeprefix("\ufeff")), strict=True)
-    try:
-        reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-        if missing := [name for name in ("layer", "neuron") if name not in reader.fieldnames]:
-            raise InvalidInput(
-                f"{neurons.file_name}, line 1: no column {' and no column '.join(missing)}; expected layer,neuron"
-            )
-        return [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise InvalidInput(f"{neurons.file_name}, line {reader.reader.line_num}: not CSV ({error})") from None
-
-
-def _listed_neuron(
-    session: Session, subject: SubjectModel, conditions: Conditions, row: dict[str, str | None]
-) -> Neuron | str:
-    """The neuron of a row, or the reason why it cannot be used."""
-    place = []
-    for column in ("layer", "neuron"):
-        text = (row[column] or "").strip()
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            return f"{column} {text!r} is not a whole number from 0"
-        place.append(int(text))
-    layer, index = place
-    mine = (Neuron.subject_id == subject.id, Neuron.site == MLP, Neuron.layer == layer, Neuron.index == index)
-    neuron = session.scalar(sa.select(Neuron).where(*mine))
-    if neuron is None:
-        return f"{subject.name} has no neuron {layer}:{index}"
-    known = [session.scalar(sa.select(Neuron.id).where(*mine, _described_by(c))) is not None for c in conditions]
+def _objection(session: Session, conditions: Conditions, neuron: Neuron) -> str | None:
+    """Why a listed neuron cannot be taken: the conditions that have not described it."""
+    mine = sa.select(Neuron.id).where(Neuron.id == neuron.id)
     missing = [
-        condition_name(*condition) for condition, is_known in zip(conditions, known, strict=True) if not is_known
+        condition_name(*condition)
+        for condition in conditions
+        if session.scalar(mine.where(_described_by(condition))) is None
     ]
-    return f"neuron {layer}:{index} has no explanation by {', '.join(missing)}" if missing else neuron
+    if not missing:
+        return None
+    return f"neuron {neuron.layer}:{neuron.index} has no explanation by {', '.join(missing)}"

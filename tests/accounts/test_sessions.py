@@ -1,6 +1,7 @@
 """Browser sessions: who a cookie's value stands for, and until when."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -84,6 +85,6 @@ def test_a_new_session_replaces_the_browsers_old_one(database: Database, setting
 
 
 @pytest.mark.parametrize("owners", [{}, {"account_id": 1, "rater_id": 1}])
-def test_a_session_has_exactly_one_owner(database: Database, settings: Settings, owners: dict[str, int]) -> None:
+def test_a_session_has_exactly_one_owner(database: Database, settings: Settings, owners: dict[str, Any]) -> None:
     with database.reading() as session, pytest.raises(sa.exc.IntegrityError):
         start_session(session, settings, **owners)

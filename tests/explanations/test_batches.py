@@ -115,7 +115,7 @@ def test_progress_counts_this_batch_alone(database: Database) -> None:
             seconds=2.0,
         )
         assert list(progress.failures) == ["refusal", "empty"]
-        assert progress.share_finished == 0.8
+        assert progress.n_to_make == 5
 
 
 def test_the_cost_is_unknown_while_one_explanations_is(database: Database) -> None:

@@ -1,13 +1,11 @@
 """Choosing neurons, on both databases."""
 
-from pathlib import Path
-
 import pytest
 from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import InvalidInput, UnknownName
-from app.explanations.choosing import neurons_from_csv, neurons_with_a_clear_peak
+from app.explanations.choosing import neurons_with_a_clear_peak
 from app.neurons.models import SubjectModel
 from tests.factories import make_neuron, make_record, make_subject
 
@@ -65,54 +63,3 @@ def test_an_unknown_subject_or_layer_is_named(database: Database) -> None:
             neurons_with_a_clear_peak(session, "toy", [9], 1, seed=0)
         with pytest.raises(InvalidInput, match="per_layer=0"):
             neurons_with_a_clear_peak(session, "toy", [0], 0, seed=0)
-
-
-def from_csv(session: Session, folder: Path, text: str) -> list[int]:
-    path = folder / "neurons.csv"
-    path.write_text(text, encoding="utf-8")
-    return neurons_from_csv(session, "toy", path)
-
-
-def test_reads_neurons_by_layer_and_index(database: Database, tmp_path: Path) -> None:
-    with database.writing() as session:
-        subject = make_subject(session)
-        first, second = make_neuron(session, subject, 0, 2), make_neuron(session, subject, 1, 0)
-        make_neuron(session, make_subject(session, "other"), 1, 0)
-        text = '\ufeffscore,Layer,Neuron\n0.5,1,0\n"0,6", 0 ,2\n0.5,1,0\n\n'
-        assert from_csv(session, tmp_path, text) == [second.id, first.id]
-
-
-def test_every_bad_row_is_named_with_file_line_and_reason(database: Database, tmp_path: Path) -> None:
-    with database.writing() as session:
-        make_neuron(session, make_subject(session), 0, 0)
-        with pytest.raises(InvalidInput) as error:
-            from_csv(session, tmp_path, "layer,neuron\n0,0\nx,1\n0,-1\n5,5\n0\n")
-    path = tmp_path / "neurons.csv"
-    assert str(error.value) == (
-        f"{path} line 3: layer 'x'; expected a whole number from 0; "
-        f"{path} line 4: neuron '-1'; expected a whole number from 0; "
-        f"{path} line 5: there is no neuron 5:5 in 'toy'; "
-        f"{path} line 6: neuron ''; expected a whole number from 0"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("", "line 1: expected a header with the columns layer and neuron"),
-        ("layer;neuron\n0;0\n", "line 1: expected a header"),
-        ("layer,neuron\n", "names no neuron"),
-    ],
-)
-def test_a_file_without_neurons_is_refused(database: Database, tmp_path: Path, text: str, complaint: str) -> None:
-    with database.writing() as session:
-        make_subject(session)
-        with pytest.raises(InvalidInput, match=complaint):
-            from_csv(session, tmp_path, text)
-
-
-def test_a_missing_file_is_named(database: Database, tmp_path: Path) -> None:
-    with database.writing() as session:
-        make_subject(session)
-        with pytest.raises(InvalidInput, match=r"absent.csv: No such file"):
-            neurons_from_csv(session, "toy", tmp_path / "absent.csv")

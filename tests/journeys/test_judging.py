@@ -1,4 +1,4 @@
-"""A rater's whole way in a real browser: by keyboard and by mouse, through a killed server, to Table 5 and back to the CSV."""
+"""A rater's whole way in a real browser, through a killed server, to Table 5 and back from its CSV."""
 
 import csv
 import io
@@ -45,9 +45,9 @@ def judge_by_keyboard(page: Page, texts: list[str], ratings: dict[str, int], bes
 def judge_by_mouse(page: Page, texts: list[str], ratings: dict[str, int], best: str) -> None:
     for number, text in enumerate(texts):
         card = page.locator("[data-card]").nth(number)
-        card.locator(".step").nth(ratings[text] - 1).click()
+        card.locator(f".scale input[value='{ratings[text]}']").check()
         if text == best:
-            card.locator(".best").click()
+            card.locator("input[name=best]").check()
 
 
 def judge_next(page: Page, chance: random.Random, entered: Entered, *, by_keyboard: bool) -> None:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-import httpx
+import httpx2
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
@@ -66,42 +66,42 @@ def close(database: Database, study: RunningStudy) -> None:
         close_study(session, study.slug, utc_now())
 
 
-def begin(client: TestClient, link: str) -> httpx.Response:
+def begin(client: TestClient, link: str) -> httpx2.Response:
     """Opens the invitation, presses Begin and arrives at what comes next."""
     return follow(client, submit(client, client.get(link)))
 
 
-def follow(client: TestClient, response: httpx.Response) -> httpx.Response:
+def follow(client: TestClient, response: httpx2.Response) -> httpx2.Response:
     """The page at the end of the redirects."""
     while response.is_redirect:
         response = client.get(response.headers["location"])
     return response
 
 
-def card_fields(page: httpx.Response) -> list[str]:
+def card_fields(page: httpx2.Response) -> list[str]:
     """The names of the cards' ratings, `rating-<token>`, in the order of the page."""
     return list(dict.fromkeys(re.findall(r'name="(rating-[0-9a-f]{32})"', page.text)))
 
 
-def card_texts(page: httpx.Response) -> list[str]:
+def card_texts(page: httpx2.Response) -> list[str]:
     """The descriptions, in the order of the page."""
     return re.findall(r'<p class="description-text"[^>]*>([^<]*)</p>', page.text)
 
 
-def chosen(page: httpx.Response) -> dict[str, str]:
+def chosen(page: httpx2.Response) -> dict[str, str]:
     """What is ticked on a rating page: ratings by field, and `best`."""
     values = next(form.values for form in forms_of(page) if form.method == "post")
     return {name: value for name, value in values.items() if name != "form_token"}
 
 
-def judgement(page: httpx.Response, *ratings: int, best: int = 0) -> dict[str, str]:
+def judgement(page: httpx2.Response, *ratings: int, best: int = 0) -> dict[str, str]:
     """What to send: the ratings for the cards in page order (repeated as needed), and the place of the best one."""
     fields = card_fields(page)
     values = {field: str(ratings[place % len(ratings)]) for place, field in enumerate(fields)}
     return values | {"best": fields[best].removeprefix("rating-")}
 
 
-def judge_all(client: TestClient, page: httpx.Response) -> httpx.Response:
+def judge_all(client: TestClient, page: httpx2.Response) -> httpx2.Response:
     """Judges every neuron that is open, 5 4 3 2 1 from the first card on, the first one best; gives the last page."""
     while card_fields(page):
         page = follow(client, submit(client, page, **judgement(page, 5, 4, 3, 2, 1)))

@@ -7,7 +7,7 @@ texts, same tokens), then it is fetched again: status, headers and body must be 
 import re
 from collections.abc import Callable
 
-import httpx
+import httpx2
 import pytest
 import sqlalchemy as sa
 from fastapi.routing import APIRoute
@@ -75,7 +75,7 @@ class Raters:
         return {asked: received(answer) for asked, answer in answers.items()}
 
 
-def received(answer: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
+def received(answer: httpx2.Response) -> tuple[int, list[tuple[str, str]], bytes]:
     return answer.status_code, sorted(answer.headers.multi_items()), answer.content
 
 

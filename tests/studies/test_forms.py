@@ -4,43 +4,9 @@ import pytest
 from starlette.datastructures import FormData
 
 from app.errors import InvalidInput
-from app.studies.forms import InviteForm, JudgementForm, NewStudyForm, judgement_form, layer_numbers, whole_number
-from app.studies.neuron_sets import ListedNeurons, PerLayer
-
-
-@pytest.mark.parametrize(
-    ("typed", "layers"),
-    [("", None), ("  ", None), ("3", (3,)), ("0-3, 7", (0, 1, 2, 3, 7)), ("7,5–6,5", (5, 6, 7)), ("4-4", (4,))],
-)
-def test_layers_are_numbers_and_ranges(typed: str, layers: tuple[int, ...] | None) -> None:
-    assert layer_numbers(typed) == layers
-
-
-@pytest.mark.parametrize(
-    ("typed", "wrong"),
-    [
-        ("3-1", "3-1"),
-        ("a", "a"),
-        ("1,,2", ""),
-        ("-1", "-1"),
-        ("1-2-3", "1-2-3"),
-        ("0-99999", "0-99999"),
-        ("1, 2.5", "2.5"),
-    ],
-)
-def test_what_is_no_layer_is_named(typed: str, wrong: str) -> None:
-    with pytest.raises(InvalidInput, match=f"^layers has '{wrong}'; expected numbers and ranges such as 0-11, 14$"):
-        layer_numbers(typed)
-
-
-@pytest.mark.parametrize("typed", ["", "0", "11", "-1", "2.5", "two", "²", "9" * 30])
-def test_a_number_outside_its_range_names_its_field(typed: str) -> None:
-    with pytest.raises(InvalidInput, match=r"^raters is '.*'; expected a whole number from 1 to 10$"):
-        whole_number(typed, "raters", 1, 10)
-
-
-def test_numbers_may_stand_between_blanks() -> None:
-    assert whole_number(" 7 ", "raters", 1, 10) == 7
+from app.neurons.lists import ListedNeurons
+from app.studies.forms import InviteForm, JudgementForm, NewStudyForm, judgement_form
+from app.studies.neuron_sets import PerLayer
 
 
 def test_the_neurons_are_drawn_per_layer_or_listed() -> None:

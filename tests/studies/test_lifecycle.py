@@ -111,7 +111,7 @@ def test_unknown_names_are_refused_with_the_names_there_are(database: Database) 
         make_subject(session, "other-subject")
     with pytest.raises(UnknownName) as subject, database.writing() as session:
         create(session, subject_name="nowhere")
-    assert str(subject.value) == "there is no subject model 'nowhere'; recorded are: other-subject, toy-demo"
+    assert str(subject.value) == "there is no recorded subject model 'nowhere'; recorded are: other-subject, toy-demo"
     with pytest.raises(UnknownName) as condition, database.writing() as session:
         create(session, conditions=(("hs", EXPLAINER), ("haiku", EXPLAINER), ("hs", "openai:gpt-9")))
     assert str(condition.value) == (

@@ -9,14 +9,13 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import InvalidInput
 from app.explanations.models import Explanation
+from app.neurons.lists import ListedNeurons
 from app.neurons.models import SubjectModel
 from app.studies.neuron_sets import (
-    ListedNeurons,
     NeuronSet,
     PerLayer,
     chosen_neurons,
     described_choice,
-    first_reasons,
     qualifying_neurons,
 )
 from tests.factories import make_explanation, make_neuron, make_subject
@@ -155,12 +154,6 @@ def test_a_file_that_lists_no_neurons_is_refused(database: Database, text: str, 
         with pytest.raises(InvalidInput) as refused:
             places(session, subject, ListedNeurons("n.csv", text))
     assert str(refused.value) == reason
-
-
-def test_very_many_reasons_are_counted() -> None:
-    reasons = [str(number) for number in range(25)]
-    assert first_reasons(reasons) == "; ".join(reasons[:20]) + "; and 5 more"
-    assert first_reasons(reasons[:20]) == "; ".join(reasons[:20])
 
 
 def test_the_choice_is_described_for_people() -> None:
