@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -32,12 +33,20 @@ def downgrade(database: Database, revision: str = "base") -> None:
 def check_is_current(database: Database) -> None:
     """Errors: Conflict when the tables are missing or of another version than this code."""
     newest = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    with database.engine.connect() as connection:
-        stored = MigrationContext.configure(connection).get_current_revision()
+    stored = _stored_revision(database)
     if stored != newest:
         raise Conflict(
             f"the database has version {stored or 'none'} and this code needs {newest}; run `neuronjury init`"
         )
+
+
+def _stored_revision(database: Database) -> str | None:
+    url = database.engine.url
+    # To connect would make an empty file, and fail without the folder.
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return None
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def prepare_databases(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from app.explanations.batches import BatchProgress
 from app.explanations.choosing import ClearPeaks, NeuronChoice, chosen_neurons
 from app.explanations.explainers import explainer_settings
 from app.explanations.launching import BatchOrder, launch_batch
+from app.explanations.methods import check_method_names
 from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv
 from app.settings import Settings
@@ -97,6 +98,7 @@ def explain(
     with needing_the_worker_extra():
         from worker.explaining_here import check_explainer, explain_here, models_of
 
+    check_method_names(method)
     settings = Settings()
     options = explainer_settings({"base_url": base_url, "temperature": temperature, "seed": seed})
     models = models_of(settings)

@@ -18,6 +18,7 @@ from app.errors import InvalidInput
 from app.explanations import failures
 from app.explanations.methods.prompt import ChatMessage
 from worker.chat import CallFailed, Completion
+from worker.growing_cache import can_be_cut, growing_cache
 from worker.model_files import silence_transformers
 
 N_KEPT_PROMPTS = 2
@@ -137,7 +138,7 @@ class LocalChat:
         shared = [_n_common(kept.token_ids, usable) for kept in self._kept]
         best = max(range(len(shared)), key=shared.__getitem__, default=None)
         if best is None or shared[best] < LEAST_SHARED_PART * len(prompt_ids):
-            return _KeptPrompt([], DynamicCache(config=self._model.config))
+            return _KeptPrompt([], growing_cache(self._model.config))
         kept = self._kept.pop(best)
         n_surplus = len(kept.token_ids) - shared[best]
         if n_surplus:
@@ -146,7 +147,8 @@ class LocalChat:
         return kept
 
     def _keep(self, kept: _KeptPrompt) -> None:
-        self._kept = [kept, *self._kept][:N_KEPT_PROMPTS]
+        if can_be_cut(kept.cache):
+            self._kept = [kept, *self._kept][:N_KEPT_PROMPTS]
 
     def _read_on(self, kept: _KeptPrompt, token_ids: list[int]) -> torch.Tensor:
         """Reads further tokens behind the kept ones; returns the logits of the next token, shape (vocabulary,)."""

@@ -6,12 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, sync_playwright
+from sqlalchemy.orm import Session
 
 from app.accounts.creating import create_account
 from app.database import Database, utc_now
+from app.explanations.explainers import ExplainerSettings
+from app.explanations.planning import plan_batch
 from app.jobs import migrate_jobs
 from app.migrating import upgrade
+from app.neurons.models import Neuron
 from app.settings import Settings
 from app.studies import lifecycle
 from app.studies.invitations import invite_raters
@@ -66,6 +71,7 @@ def fill(database: Database) -> list[str]:
                 same = layer % 6 == 0 and method == "hs"
                 text = f"{SUBJECTS[1 if same else number].capitalize()} in texts about layer {layer}."
                 make_explanation(session, neuron, method=method, explainer=EXPLAINER, text=text)
+        order_tokens(session)
         lifecycle.create_study(
             session,
             slug="demo",
@@ -77,6 +83,13 @@ def fill(database: Database) -> list[str]:
         )
         lifecycle.open_study(session, "demo", now)
         return [each.code for each in invite_raters(session, "demo", 2, now, now + timedelta(days=1))]
+
+
+def order_tokens(session: Session) -> None:
+    """A batch that waits for a worker."""
+    neurons = list(session.scalars(sa.select(Neuron.id)))
+    settings = ExplainerSettings()
+    plan_batch(session, subject_name="toy", neurons=neurons, methods=["tokens"], explainer="none", settings=settings)
 
 
 @pytest.fixture(scope="session")
