@@ -92,7 +92,7 @@ MISTAKES = {
     "missing option": (("explain", "--subject", "toy"), 2, "--method"),
     "unknown model": (("record", "--model", "no/such-model"), 1, "no/such-model"),
     "no such text": (("record", "--text", "absent.txt"), 1, "absent.txt"),
-    "empty corpus": (("record", "--model", "tiny", "--text", "empty.txt"), 1, "empty.txt"),
+    "empty corpus": (("record", "--text", "empty.txt"), 1, "empty.txt"),
     "corpus shorter than an excerpt": (("record", "--model", "tiny", "--text", "short.txt"), 1, "64"),
     "broken jsonl": (("record", "--model", "tiny", "--text", "broken.jsonl"), 1, "broken.jsonl"),
     "model without a known MLP": (("record", "--model", "strange", "--text", "long.txt"), 1, "mamba"),

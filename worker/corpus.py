@@ -69,15 +69,20 @@ def open_text(text: str) -> Text:
     return Text(path.resolve().name[:200], _hash_of_files(files), lambda: _documents(files))
 
 
+def check_has_words(text: Text) -> None:
+    """Reads up to the first word: an empty text is found out before a model is loaded. Errors: InvalidInput."""
+    if not any(document.strip() for document in text.documents()):
+        raise InvalidInput(f"the corpus {text.name} is empty; expected text")
+
+
 def cut_excerpts(text: Text, tokenizer: Any, *, n_excerpts: int, seed: int, length: int = EXCERPT_LENGTH) -> Excerpts:
     """Draws n_excerpts of a text without replacement, or takes all there are when the text has fewer.
 
     tokenizer: a fast tokenizer of transformers. Errors: InvalidInput when the text has no words, or no document of
     `length` tokens.
     """
+    check_has_words(text)
     documents = [document for document in text.documents() if document.strip()]
-    if not documents:
-        raise InvalidInput(f"the corpus {text.name} is empty; expected text")
     windows = _windows(tokenizer(documents, add_special_tokens=False, verbose=False)["input_ids"], length)
     if not len(windows):
         raise InvalidInput(f"the corpus {text.name} has no document of {length} tokens, the length of one excerpt")

@@ -42,6 +42,8 @@ N_NEURONS = 24
 N_RATERS = 3
 SEED = 0
 BATCH_SIZE = 16
+TEMPERATURE_HERE = 0.5
+"""Of the local model. At the paper's 1 so small a model writes noise, at 0 it repeats the examples of the prompt."""
 N_ATTEMPTS = 4
 """A small model sometimes fails to say one sentence; failures are asked again with another seed."""
 
@@ -97,13 +99,14 @@ def demo_explainer() -> str:
 def explain_demo_neurons(settings: Settings, database: Database, neuron_ids: list[int], explainer: str) -> None:
     """One batch; what failed is asked again in further ones."""
     models = models_of(settings)
+    temperature = TEMPERATURE_HERE if explainer.startswith("local:") else 1.0
     for attempt in range(N_ATTEMPTS):
         order = BatchOrder(
             subject_name=SUBJECT,
             neuron_ids=neuron_ids,
             methods=list(METHOD_TITLES),
             explainer=explainer,
-            settings=ExplainerSettings(seed=SEED + attempt),
+            settings=ExplainerSettings(seed=SEED + attempt, temperature=temperature),
         )
         check_explainer(models, order)
         batch_id = launch_batch(settings, database, order)

@@ -21,6 +21,10 @@ _REFUSAL = re.compile(
 """Only what a text begins with, in the first person: an explanation may speak of apologies and refusals."""
 
 
+_ECHO = re.compile(r"</?(?:start|end)>|\t|<\|", re.IGNORECASE)
+"""What stands in prompts and in no sentence: the marks around an excerpt, the tab before a value, a chat's own marks."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of asking for one explanation: a text, or a failure and what is known of it.
@@ -76,10 +80,9 @@ def explain_by_tokens(shown: ShownNeuron) -> Outcome:
 def judged(completion: Completion) -> Outcome:
     """An explanation out of a completion, or the reason why it is none.
 
-    It has to be one line of text with a letter or a digit in it, not announce a list, and not be a refusal. Several
-    sentences on
-    that line stay: to cut them would change what the explainer said. A completion cut off at max_tokens is kept up to
-    its last complete sentence; without one it fails.
+    It has to be one line of text with a letter or a digit in it, and neither a refusal, nor the announcement of a list,
+    nor a repetition of the prompt's layout. Several sentences on that line stay: to cut them would change what the
+    explainer said. A completion cut off at max_tokens is kept up to its last complete sentence; without one it fails.
     """
     outcome = _judged_text(completion)
     return replace(
@@ -98,6 +101,8 @@ def _judged_text(completion: Completion) -> Outcome:
         return _failed(failures.EMPTY, "no letter and no digit in the completion")
     if _REFUSAL.match(text.replace("’", "'")):
         return _failed(failures.REFUSAL, "it begins as a refusal does")
+    if _ECHO.search(text):
+        return _failed(failures.ECHO, "it repeats marks of the prompt's layout")
     if len(text.splitlines()) > 1:
         return _failed(failures.NOT_ONE_SENTENCE, f"{len(text.splitlines())} lines; expected one")
     if text[-1] == ":" and text[-2:-1].isalnum():

@@ -31,7 +31,7 @@ def check_explainer(models: ChatModels, order: BatchOrder) -> None:
     Errors: Unavailable when there is no key, no such model, or no answer.
     """
     if set(order.methods) != {TOKENS}:
-        asyncio.run(models.chat_for(parse_explainer(order.explainer), order.settings).check())
+        asyncio.run(models.check(parse_explainer(order.explainer), order.settings))
 
 
 def work_until_stopped(settings: Settings, database: Database, models: ChatModels) -> None:

@@ -13,11 +13,11 @@ ROOM = 256
 """Tokens of room made beyond what is needed at once; an explanation fits."""
 
 
-class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """One layer's keys and values, each of shape (1, heads, tokens, width): views of the beginning of larger tensors."""
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """One layer's keys and values, of shape (1, heads, tokens, width): views of the beginning of larger tensors."""
 
     def __init__(self, **options: Any):
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
         self._key_room = self._value_room = torch.empty(0)
 
     def update(
@@ -28,8 +28,8 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         n_kept = self.get_seq_length()
         n_tokens = n_kept + key_states.shape[-2]
         if not n_kept or self._key_room.shape[-2] < n_tokens:
-            self._key_room = _with_room(self.keys, key_states, n_kept, n_tokens)
-            self._value_room = _with_room(self.values, value_states, n_kept, n_tokens)
+            self._key_room = _with_room(self._key_room, key_states, n_kept, n_tokens)
+            self._value_room = _with_room(self._value_room, value_states, n_kept, n_tokens)
         self._key_room[..., n_kept:n_tokens, :] = key_states
         self._value_room[..., n_kept:n_tokens, :] = value_states
         self.keys = self._key_room[..., :n_tokens, :]
@@ -49,9 +49,10 @@ def can_be_cut(cache: DynamicCache) -> bool:
     return all(isinstance(layer, GrowingLayer) for layer in cache.layers)
 
 
-def _with_room(kept: torch.Tensor, like: torch.Tensor, n_kept: int, n_tokens: int) -> torch.Tensor:
+def _with_room(full: torch.Tensor, like: torch.Tensor, n_kept: int, n_tokens: int) -> torch.Tensor:
+    """A tensor for so many tokens and more, the kept ones copied in from the one that is full."""
     shape = (*like.shape[:-2], n_tokens + ROOM, like.shape[-1])
     room = torch.empty(shape, dtype=like.dtype, device=like.device)
     if n_kept:
-        room[..., :n_kept, :] = kept
+        room[..., :n_kept, :] = full[..., :n_kept, :]
     return room

@@ -5,12 +5,16 @@ parsing its source files. Nothing of it is imported or run.
 """
 
 import ast
+import re
 import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 TOPICS = "pydoc_data/topics.py"
+FEWEST_WORDS = 8
+SMALLEST_SHARE_OF_LETTERS = 0.85
+SIGNS_OF_CODE = (">>>", "::=", "---", "***", "===", "| ")
 # Tests and what others installed are not the interpreter's documentation; the last two are its oldest tools.
 SKIPPED_FOLDERS = frozenset({"test", "tests", "idle_test", "site-packages", "dist-packages", "lib2to3", "idlelib"})
 
@@ -34,7 +38,22 @@ def documents(files: Sequence[Path]) -> Iterator[str]:
             # Many docstrings stand in several classes or modules, word for word.
             fresh = [text for text in dict.fromkeys(_docstrings(tree)) if text not in seen]
             seen.update(fresh)
-            yield "\n\n".join(fresh)
+            yield prose("\n\n".join(fresh))
+
+
+def prose(text: str) -> str:
+    """The paragraphs of a text that read as sentences, each in one line; tables, grammars, examples and lists go.
+
+    What neurons answer to would otherwise be indentation and rules of dashes, of which documentation is full.
+    """
+    paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text))
+    return "\n".join(paragraph for paragraph in paragraphs if _reads_as_sentences(paragraph))
+
+
+def _reads_as_sentences(paragraph: str) -> bool:
+    n_letters = sum(character.isalpha() or character == " " for character in paragraph)
+    is_wordy = len(paragraph.split()) >= FEWEST_WORDS and n_letters >= SMALLEST_SHARE_OF_LETTERS * len(paragraph)
+    return is_wordy and paragraph[-1] in ".:!?)" and not any(sign in paragraph for sign in SIGNS_OF_CODE)
 
 
 def _parsed(file: Path) -> ast.Module:
@@ -53,7 +72,7 @@ def _topics(tree: ast.Module) -> Iterator[str]:
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Dict):
             topics: dict[str, str] = ast.literal_eval(statement.value)
-            yield from (topics[name] for name in sorted(topics))
+            yield from (prose(topics[name]) for name in sorted(topics))
 
 
 def _docstrings(tree: ast.Module) -> Iterator[str]:

@@ -82,6 +82,7 @@ def record_subject(
         done = _finished_before(session, name, asked)
     if done is not None:
         return done
+    corpus.check_has_words(source)
     progress(LOADING, 0, 0)
     folder = transformers_folder(files, settings.models_folder)
     # The model first: it is sooner found out that the place of its neurons is not known than how long the text is.

@@ -17,8 +17,8 @@ LARGEST_PANEL = 4096
 stands for all, which puts the boundary within about half a per cent of the excerpts of where it would be."""
 
 TOKENS_AT_ONCE = 1024
-"""Tokens of which the powers are taken at once. Fewer would stay in a core's cache, but each step is one more meeting of
-all threads, and on a busy machine they wait long for each other."""
+"""Tokens of which the powers are taken at once. Fewer would stay in a core's cache, but every step is one more meeting
+of all threads, and on a busy machine they wait long for each other."""
 
 N_SUMS = 5
 

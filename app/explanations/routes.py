@@ -35,7 +35,7 @@ def order_batch(request: Request, settings: SettingsDep, _: CurrentAdmin, form: 
         batch_id = launch_batch(settings, database, order)
     except NeuronJuryError as error:
         with database.reading() as session:
-            return page(request, pages.new_batch_page(session, form, str(error)), status=error.http_status)
+            return page(request, pages.new_batch_page(session, form, str(error)), status=400)
     if batch_id is None:
         return redirect("/batches", notice="All of these explanations are there already.")
     return redirect(f"/batches/{batch_id}")

@@ -22,9 +22,7 @@ _FINAL_STOPS = re.compile(r"[\s.…]+$")
 # Other marks end a sentence only behind a word; alone they may be what the explanation is about: `the sign ?`.
 _FINAL_MARKS = re.compile(r"(?<=[\w)\]\"'”’])[,;:!?]+$")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:e\.g|i\.e|vs|cf|etc|approx|esp|incl|no|dr|mr|mrs|ms|st)|\b[a-z])\.$", re.IGNORECASE
-)
+_ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|vs|cf|etc|approx|esp|incl|dr|mr|mrs|ms|st)|\b[a-z])\.$", re.IGNORECASE)
 
 
 def as_shown(received: str) -> str:

@@ -32,6 +32,8 @@ from app.studies.neuron_sets import (
 from app.studies.queries import condition_names, locked_study, study_named
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+RESERVED_SLUG = "new"
+"""/studies/new is the form of a new study: a study of that name could not be reached."""
 KEY_BYTES = 32
 DEFAULT_INSTRUCTIONS = (
     "You will see the excerpts on which one neuron of a language model was most active, some random ones, and several "
@@ -101,6 +103,8 @@ def create_study(
 def _check_names(slug: str, title: str) -> None:
     if not SLUG.fullmatch(slug):
         raise InvalidInput(f"slug {slug!r}; expected 1 to 100 of a-z, 0-9 and -, the first not a -")
+    if slug == RESERVED_SLUG:
+        raise InvalidInput(f"slug {slug!r} is the address of the form for new studies; choose another")
     if not 0 < len(title.strip()) <= 200:
         raise InvalidInput(f"a title of {len(title.strip())} characters; expected 1 to 200")
 

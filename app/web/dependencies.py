@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from app.errors import NotAllowed, SignInNeeded
+from app.errors import InvalidInput, NotAllowed, SignInNeeded
 from app.settings import Settings
 from app.web import form_tokens
 from app.web.cookies import session_cookie
@@ -89,4 +89,14 @@ async def check_form_token(request: Request, visitor: CurrentVisitor) -> None:
         await form_tokens.check_form_token(request, visitor)
 
 
-ON_EVERY_ROUTE = [Depends(keep_raters_in_their_rooms), Depends(check_form_token)]
+async def refuse_nul(request: Request) -> None:
+    """For every route of the site: no address and no form of ours has a NUL character, and PostgreSQL takes none.
+    Errors: InvalidInput."""
+    texts = [request.scope["path"], *request.query_params.values()]
+    if request.method not in SAFE_METHODS:
+        texts += [value for value in (await request.form()).values() if isinstance(value, str)]
+    if any("\0" in text for text in texts):
+        raise InvalidInput("The request holds a NUL character, which no text here can have.")
+
+
+ON_EVERY_ROUTE = [Depends(keep_raters_in_their_rooms), Depends(refuse_nul), Depends(check_form_token)]

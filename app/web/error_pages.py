@@ -18,6 +18,7 @@ TITLES = {
     405: "That is not possible here",
     409: "That does not fit the present state",
     413: "That is too large",
+    415: "That cannot be read",
     422: "Something in the form is missing or wrong",
     429: "Too many attempts",
     500: "Something went wrong on our side",

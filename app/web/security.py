@@ -3,6 +3,7 @@ site."""
 
 from urllib.parse import urlsplit
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -76,7 +77,8 @@ class SecurityHeaders:
 
 
 class RequestSizeLimit:
-    """Answers 413 to a body over LARGEST_REQUEST, before it is read where the browser states its length."""
+    """Answers 413 to a body over LARGEST_REQUEST, before it is read where the browser states its length, and 415 to one
+    whose reading would cost far more than its size: in another encoding than UTF-8."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -86,6 +88,8 @@ class RequestSizeLimit:
             await self.app(scope, receive, send)
         elif _stated_length(scope) > LARGEST_REQUEST:
             await error_response(Request(scope), 413, _too_large())(scope, receive, send)
+        elif not _is_utf8(scope):
+            await error_response(Request(scope), 415, "Forms are read in UTF-8 only.")(scope, receive, send)
         else:
             await self.app(scope, _bounded(receive), send)
 
@@ -93,6 +97,13 @@ class RequestSizeLimit:
 def _stated_length(scope: Scope) -> int:
     stated = Headers(scope=scope).get("content-length", "0")
     return int(stated) if stated.isdecimal() else 0
+
+
+def _is_utf8(scope: Scope) -> bool:
+    # The form parser would decode with any codec of Python's that the request names: a megabyte of "punycode" keeps the
+    # whole site waiting for a minute, "unicode_escape" makes characters that nothing can encode. Browsers name none.
+    _, options = parse_options_header(Headers(scope=scope).get("content-type"))
+    return options.get(b"charset", b"utf-8").lower() in (b"utf-8", b"utf8")
 
 
 def _too_large() -> str:

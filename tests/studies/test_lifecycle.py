@@ -81,6 +81,11 @@ def test_a_slug_that_is_no_slug_is_refused(database: Database, slug: str) -> Non
         create(session, slug=slug)
 
 
+def test_a_study_cannot_take_the_address_of_the_form_for_new_ones(database: Database) -> None:
+    with pytest.raises(InvalidInput, match="slug 'new' is the address of the form"), database.writing() as session:
+        create(session, slug="new")
+
+
 def test_a_study_needs_a_title(database: Database) -> None:
     with pytest.raises(InvalidInput, match="a title of 0 characters; expected 1 to 200"), database.writing() as session:
         create(session, title="  ")

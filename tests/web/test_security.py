@@ -1,17 +1,23 @@
 """Headers, origins, form tokens, sizes, and the rooms of raters, on the real site."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.testclient import TestClient
+from starlette.types import Message
 
+from app.accounts.models import BrowserSession
 from app.database import Database, utc_now
 from app.settings import Settings
 from app.studies.models import Rater, Study
+from app.web.cookies import SESSION_COOKIE
+from app.web.dependencies import SessionDep
 from app.web.security import LARGEST_REQUEST, ROOMS_OF_RATERS, is_room_of_raters
 from app.web.static_files import static_url
 from tests.conftest import SignIn
@@ -50,6 +56,23 @@ def test_an_unexpected_error_tells_nothing_and_keeps_the_headers(site: FastAPI, 
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert response.headers["cache-control"] == "no-store"
     assert list(as_json.json()) == ["error"]
+
+
+def test_the_log_of_an_unexpected_error_holds_no_invitation_and_no_value_of_a_statement(
+    site: FastAPI, client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {"key": "the key of the orders"}
+
+    @site.get("/r/{code}/breaks")
+    def breaks(session: SessionDep) -> None:
+        session.execute(sa.text("SELECT * FROM no_such_table WHERE x = :key"), values)
+
+    answer = TestClient(site, base_url="http://127.0.0.1:8000", raise_server_exceptions=False).get("/r/c0de/breaks")
+    assert answer.status_code == 500
+    assert "unexpected error at GET /r/..." in caplog.text
+    assert "no_such_table" in caplog.text
+    assert "c0de" not in caplog.text
+    assert "the key of the orders" not in caplog.text
 
 
 def test_static_files_named_by_their_content_are_kept_for_good(client: TestClient) -> None:
@@ -133,6 +156,74 @@ def test_a_request_that_is_too_large_is_refused(client: TestClient, is_chunked: 
     response = client.post("/login", content=chunks() if is_chunked else body, headers=headers)
     assert response.status_code == 413
     assert "The request is larger than 1024 KiB." in response.text
+
+
+@pytest.mark.parametrize("charset", ["punycode", "unicode_escape", "UTF-7", '"idna"', ""])
+def test_a_form_in_another_encoding_than_utf_8_is_refused_unread(client: TestClient, charset: str) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="form_token"\r\n\r\n\\ud800\r\n--B--\r\n'
+    headers = {"Content-Type": f"multipart/form-data; boundary=B; charset={charset}"}
+    assert client.post("/login", content=body, headers=headers).status_code == 415
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf8"'])
+def test_a_form_that_says_it_is_utf_8_is_read(client: TestClient, charset: str) -> None:
+    token = form_token_of(client.get("/login"))
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    body = f"name=ada&password=wrong&form_token={token}"
+    assert client.post("/login", content=body, headers=headers).status_code == 401
+
+
+def test_a_nul_character_is_refused_everywhere(client: TestClient, admin_client: TestClient) -> None:
+    for address in ("/studies/%00", "/neurons/%00/0/0", "/neurons?subject=%00", "/login?next=%00"):
+        response = admin_client.get(address)
+        assert (response.status_code, "NUL character" in response.text) == (400, True), address
+    page = admin_client.get("/account")
+    assert admin_client.post("/logout", data={"form_token": form_token_of(page), "x": "a\0"}).status_code == 400
+    client.cookies.clear()
+    assert submit(client, client.get("/login"), name="ada\0", password="wrong").status_code == 400
+
+
+def test_no_transaction_is_open_while_a_body_is_still_arriving(
+    site: FastAPI, client: TestClient, database: Database, sign_in: SignIn
+) -> None:
+    # A token in the header once let the route begin before the body was read: one slow browser kept all others from
+    # writing.
+    sign_in(client, rater_id=make_rater(database))
+    with database.reading() as session:
+        token = session.scalars(sa.select(BrowserSession.form_token)).one()
+    headers = {
+        "host": "127.0.0.1:8000",
+        "origin": "http://127.0.0.1:8000",
+        "cookie": f"{SESSION_COOKIE}={client.cookies[SESSION_COOKIE]}",
+        "x-form-token": token,
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/rate/0",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 8000),
+        "root_path": "",
+    }
+    arriving = [b"best=0", b"0", b"0"]
+    connections_in_use: list[int] = []
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        connections_in_use.append(site.state.database.engine.pool.checkedout())
+        return {"type": "http.request", "body": arriving.pop(0), "more_body": bool(arriving)}
+
+    async def send(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    asyncio.run(site(scope, receive, send))
+    assert connections_in_use == [0, 0, 0]
+    assert statuses == [409]
 
 
 def test_a_page_with_a_form_token_is_never_compressed_and_others_are(admin_client: TestClient) -> None:
