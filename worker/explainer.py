@@ -22,7 +22,7 @@ _REFUSAL = re.compile(
 
 
 _ECHO = re.compile(r"</?(?:start|end)>|\t|<\|", re.IGNORECASE)
-"""What stands in prompts and in no sentence: the marks around an excerpt, the tab before a value, a chat's own marks."""
+"""What stands in prompts and in no sentence: an excerpt's marks, the tab before a value, a chat's own marks."""
 
 
 @dataclass(frozen=True)
