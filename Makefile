@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVE ?= 1
 
-.PHONY: help demo test test-quick lint types format bench bench-% setup chromium clean
+.PHONY: help demo test test-quick format bench picture chromium setup clean
 
 help: ## Show the commands
 	@grep -E '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ bench: .venv/made ## Every benchmark: a table and one JSON line per figure (one 
 
 bench-%: .venv/made
 	$(BIN)/python -m tests.benchmarks.$*
+
+picture: .venv/made chromium ## Take the README's picture of the rating page anew
+	$(BIN)/python -m pytest -q tests/journeys/test_demo.py --take-picture
 
 chromium: .venv/made ## Find a Chromium for the browser tests, or install Debian's
 	@$(BIN)/python -m tests.journeys.chromium

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
 BUSY_TIMEOUT_MS = 30_000
+HIDE_PARAMETERS = True
+"""Errors end in logs; what was to be stored (ratings, keys of orders, hashes) must not."""
 
 
 class Base(DeclarativeBase):
@@ -74,8 +76,10 @@ class Database:
 def _engine(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    engine = sa.create_engine(parsed, connect_args={"check_same_thread": False})
+        return sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=HIDE_PARAMETERS
+        )
+    engine = sa.create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=HIDE_PARAMETERS)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -39,6 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # The redirect would name the host that the request claims to be for.
+        redirect_slashes=False,
         lifespan=_lifespan,
         dependencies=ON_EVERY_ROUTE,
         middleware=[

@@ -157,5 +157,13 @@ def researcher_client(new_client: TestClient, database: Database, sign_in: SignI
     return sign_in(new_client, account_id=account_id)
 
 
+@pytest.fixture(scope="session")
+def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model, converted once for all tests. Mark tests that use it with real_model."""
+    from worker.model_files import BUNDLED, find_model, transformers_folder
+
+    return transformers_folder(find_model(BUNDLED), tmp_path_factory.mktemp("models"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--take-picture", action="store_true", help="take the README's picture of the rating page anew")

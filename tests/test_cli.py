@@ -177,6 +177,9 @@ def test_a_study_from_the_draft_to_its_files(run: Run, tmp_path: Path) -> None:
     assert all(each["link"].startswith("http://127.0.0.1:8000/r/") for each in invited["raters"])
     assert run("study", "status", "s").out == ("s: open, 2 neurons, 2 conditions\nrater-1  0 of 2\nrater-2  0 of 2\n")
     assert run("study", "results", "s").err == f"neuronjury: study s is open; {NOT_YET}"
+    assert run("study", "revoke", "s", "2").exit_code == 0
+    assert run("study", "status", "s").out.endswith("rater-2  0 of 2  revoked\n")
+    assert run("study", "revoke", "s", "9").exit_code == 1
     assert run("study", "close", "s").exit_code == 0
     assert run("study", "invite", "s", "--raters", "1").exit_code == 1
     assert run("study", "results", "s", "--out", str(tmp_path / "out")).exit_code == 0

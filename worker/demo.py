@@ -27,6 +27,7 @@ from app.migrating import opened_database, prepare_databases
 from app.neurons.lists import ListedNeurons
 from app.settings import Settings
 from app.studies import lifecycle, queries
+from app.studies.commands import NEUTRAL_TITLE
 from app.studies.invitations import invite_raters
 from app.studies.neuron_sets import qualifying_neurons
 from worker import progress
@@ -79,14 +80,14 @@ def prepare_demo(settings: Settings, database: Database, *, n_excerpts: int, n_n
             progress=shown,
         )
     say(f"Recorded {summary.n_neurons} neurons of {SUBJECT} on {summary.n_excerpts} excerpts of {TEXT}.")
-    explainer = demo_explainer()
     with database.reading() as session:
+        if any(study.slug == STUDY for study in queries.list_studies(session)):
+            say(f"The study {STUDY!r} is there already.")
+            return
         neuron_ids = neurons_with_a_clear_peak(session, SUBJECT, range(n_neurons), per_layer=1, seed=SEED)
+    explainer = demo_explainer()
     explain_demo_neurons(settings, database, neuron_ids, explainer)
-    with database.reading() as session:
-        is_there = any(study.slug == STUDY for study in queries.list_studies(session))
-    if not is_there:
-        open_demo_study(database, explainer)
+    open_demo_study(database, explainer)
 
 
 def demo_explainer() -> str:
@@ -127,7 +128,7 @@ def open_demo_study(database: Database, explainer: str) -> None:
         lifecycle.create_study(
             session,
             slug=STUDY,
-            title="Which descriptions of a neuron hold up?",
+            title=NEUTRAL_TITLE,
             subject_name=SUBJECT,
             conditions=conditions,
             neurons=ListedNeurons("demo.csv", f"layer,neuron\n{rows}"),

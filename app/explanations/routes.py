@@ -1,6 +1,8 @@
 """The admin's pages of batches: order one, watch it, cancel it."""
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from app.errors import NeuronJuryError
@@ -10,6 +12,8 @@ from app.explanations.forms import NewBatchForm, SentNewBatch
 from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
 from app.web.dependencies import CurrentAdmin, SessionDep, SettingsDep
 from app.web.templating import page, redirect
+
+BatchId = Annotated[int, Path(ge=1, lt=2**31)]
 
 router = APIRouter(prefix="/batches")
 
@@ -42,16 +46,16 @@ def order_batch(request: Request, settings: SettingsDep, _: CurrentAdmin, form: 
 
 
 @router.get("/{batch_id}")
-def batch(batch_id: int, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+def batch(batch_id: BatchId, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
     return page(request, pages.batch_page(session, batch_id))
 
 
 @router.get("/{batch_id}/progress")
-def progress(batch_id: int, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+def progress(batch_id: BatchId, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
     return page(request, pages.batch_progress_part(session, batch_id))
 
 
 @router.post("/{batch_id}/cancel")
-def cancel(batch_id: int, request: Request, settings: SettingsDep, _: CurrentAdmin) -> Response:
+def cancel(batch_id: BatchId, request: Request, settings: SettingsDep, _: CurrentAdmin) -> Response:
     withdraw_batch(settings, request.app.state.database, batch_id)
     return redirect(f"/batches/{batch_id}", notice="The batch is cancelled. What was done stays.")

@@ -12,9 +12,12 @@ from app.studies.design import presentation_order, slot_order
 
 _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»"}
 _FINAL_STOPS = (".", "!", "?", "…")
+_JOINERS = "\u200c\u200d"
+"""Not seen either, but they change how the letters around them look: Persian and Indic scripts, emoji."""
 # An apology or a refusal is one only at the start: a neuron may well look for the words "I can't".
 _ARTEFACTS = re.compile(
-    r"\bas an? (?:\w+ )?(?:ai|language model|assistant)\b|<\||^\W*i(?:['’]m| am) sorry\b|^\W*i (?:cannot|can['’]?t)\b",
+    r"\bas an? (?:\w+ )?(?:ai|language model|assistant)\b|<\|"
+    r"|^\W*i(?:['’]m| am) (?:sorry|unable)\b|^\W*i (?:cannot|can['’]?t)\b",
     re.IGNORECASE,
 )
 # "original", "summary", "highlight" and "tokens" are also ordinary words that a good description may need ("words of
@@ -22,7 +25,7 @@ _ARTEFACTS = re.compile(
 # prompt or explanation beside them.
 _METHOD_NAMES = re.compile(
     r"\b(?:AVHS|HS|(?i:avhs|highlight[ -]?summary))\b"
-    r"|^\W*(?i:original|summary|highlight|hs|tokens)\s*[:\u2013\u2014]"
+    r"|^\W*(?i:original|summary|highlight|hs|tokens)[\s*_`'\"”’)\]]*[:\u2013\u2014]"
     r"|\b(?i:original|summary|highlight|hs|tokens)['\"”’]? (?i:method|prompt|explanation|explainer)s?\b"
     r"|\b(?i:method|prompt|explainer)s? ['\"“‘](?i:original|summary|highlight|hs|tokens)\b"
 )
@@ -37,14 +40,24 @@ class DealtCard:
 
 
 def shown_text(text: str) -> str:
-    """The text in the one shape all raters see: composed Unicode, single spaces, no quotes around it, a final stop.
+    """The text in the one shape all raters see: composed Unicode without invisible characters, single spaces, no quotes
+    around it, a final stop.
 
     An empty text stays empty. Applying it twice changes nothing more.
     """
-    trimmed = " ".join(unicodedata.normalize("NFC", text).split())
+    visible = "".join(character for character in text if not _is_invisible(character))
+    trimmed = " ".join(unicodedata.normalize("NFC", visible).split())
     while (bare := _without_quotes(trimmed)) != trimmed:
         trimmed = bare
     return trimmed if not trimmed or trimmed.endswith(_FINAL_STOPS) else trimmed + "."
+
+
+def _is_invisible(character: str) -> bool:
+    """Zero-width blanks, soft hyphens, direction marks: texts that differ by them alone look the same but would lie on
+    several cards, and whoever reads the page's source could tell an explainer by its habit of them."""
+    if character.isspace() or character in _JOINERS:
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf")
 
 
 def _without_quotes(text: str) -> str:

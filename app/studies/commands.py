@@ -15,11 +15,13 @@ from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv
 from app.settings import Settings
 from app.studies import export, lifecycle, queries
-from app.studies.invitations import invite_raters
+from app.studies.invitations import invite_raters, revoke_rater
 from app.studies.neuron_sets import NeuronSet, PerLayer
 from app.studies.table5 import format_table5
 
 studies = typer.Typer(help="Blinded studies: create, open, invite, watch, close, read.", no_args_is_help=True)
+
+NEUTRAL_TITLE = "Which descriptions of a neuron hold up?"
 
 Slug = Annotated[str, typer.Argument(help="The study's short name, as in its address.")]
 
@@ -30,7 +32,7 @@ def create(
     subject: Annotated[str, typer.Option(help="Name of the recorded subject model.")],
     method: Annotated[list[str], typer.Option(help="A prompt method to compare; repeat it.")],
     explainer: Annotated[list[str], typer.Option(help="An explainer, e.g. openai:gpt-4; repeat it.")],
-    title: Annotated[str | None, typer.Option(help="Title that raters see.")] = None,
+    title: Annotated[str, typer.Option(help="Title that raters see; must not say what is compared.")] = NEUTRAL_TITLE,
     per_layer: Annotated[int | None, typer.Option(help="Neurons to draw from each layer.")] = None,
     layers: Annotated[str, typer.Option(help="Layers to draw from, e.g. 0-23 or 0,5,7; default all.")] = "",
     neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
@@ -42,7 +44,7 @@ def create(
         lifecycle.create_study(
             session,
             slug=slug,
-            title=title or slug,
+            title=title,
             subject_name=subject,
             conditions=list(dict.fromkeys(_condition(name, by) for by in explainer for name in method)),
             neurons=_neuron_set(per_layer, layers, neurons),
@@ -89,6 +91,14 @@ def status(slug: Slug) -> None:
     typer.echo(f"{study.slug}: {study.status}, {study.n_neurons} neurons, {len(study.conditions)} conditions")
     for rater in study.raters:
         typer.echo(f"{rater.name}  {rater.n_judged} of {rater.n_assignments}{'  revoked' if rater.is_revoked else ''}")
+
+
+@studies.command()
+def revoke(slug: Slug, number: Annotated[int, typer.Argument(help="3 for rater-3.")]) -> None:
+    """Shut out a rater; what was judged already stays."""
+    with opened_database(Settings()) as database, database.writing() as session:
+        revoke_rater(session, slug, number, utc_now())
+    typer.echo(f"Revoked rater-{number} of {slug}")
 
 
 @studies.command()

@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import StatementError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -52,11 +51,8 @@ def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def on_unexpected_error(request: Request, error: Exception) -> Response:
-    # The path alone: a query or a header could carry what has no place in a log. No more have invitation codes, and the
-    # values of the statement that failed: keys of orders, hashes, judgements under embargo.
+    # The path alone: a query or a header could carry what has no place in a log. No more has an invitation's code.
     path = "/r/..." if request.url.path.startswith("/r/") else request.url.path
-    if isinstance(error, StatementError):
-        error.hide_parameters = True
     log.error("unexpected error at %s %s", request.method, path, exc_info=error)
     response = error_response(request, 500, INTERNAL)
     # This handler answers outside every middleware, so it brings the security headers itself.

@@ -104,3 +104,8 @@ def test_a_mistake_is_named_and_what_was_typed_stays(
 
 def test_batches_are_for_admins(researcher_client: TestClient) -> None:
     assert [researcher_client.get(path).status_code for path in ("/batches", "/batches/new", "/batches/1")] == [403] * 3
+
+
+@pytest.mark.parametrize("number", ["0", "9", "99999999999999999999", "one"])
+def test_an_unknown_batch_is_a_page_that_says_so(admin: TestClient, number: str) -> None:
+    assert admin.get(f"/batches/{number}").status_code in (404, 422)

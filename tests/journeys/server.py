@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 START_SECONDS = 30
+COMMAND_SECONDS = 500
 
 
 def free_port() -> int:
@@ -41,7 +42,7 @@ class Server:
     def command(self, *arguments: str) -> str:
         """Runs `neuronjury` with these arguments on the same data; gives what it printed."""
         command = [sys.executable, "-m", "app", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=COMMAND_SECONDS)
         if done.returncode:
             raise RuntimeError(f"neuronjury {' '.join(arguments)}: {done.stderr}")
         return done.stdout

@@ -1,7 +1,5 @@
 """Every page in a real browser: no accessibility problem, nothing wider than a phone, nothing in the console."""
 
-from pathlib import Path
-
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -24,7 +22,6 @@ PAGES_OF_ADMINS = (
     "/studies/demo/close",
     "/studies/demo/results",
 )
-PICTURE = Path(__file__).parent / "rating-page.png"
 
 
 def serious_problems(page: Page) -> list[str]:
@@ -73,15 +70,3 @@ def test_a_raters_pages_are_accessible_and_fit(
     problems += serious_problems(page)
     assert problems == []
     assert not is_wider_than_its_window(page)
-
-
-def test_the_picture_in_the_readme_is_the_rating_page(
-    installation: Installation, browser_page: Page, request: pytest.FixtureRequest
-) -> None:
-    """`make picture` takes it anew; without that this only checks that the page is there and the picture is kept."""
-    page = browser_page
-    page.goto(installation.links[0])
-    page.get_by_role("button", name="Begin").click()
-    picture = page.screenshot(path=PICTURE if request.config.getoption("--take-picture") else None)
-    assert picture.startswith(b"\x89PNG")
-    assert PICTURE.exists()

@@ -22,6 +22,9 @@ KEY = bytes(range(32))
         ("questions?", "questions?"),
         ("cats, dogs etc.", "cats, dogs etc."),
         ("cafe\u0301", "café."),
+        ("cafe\u200b\u0301", "café."),
+        ("\ufeffb\u00adi\u200br\u2060ds \u202eof prey\u202c", "birds of prey."),
+        ("می\u200cخواهم", "می\u200cخواهم."),
         ("   ", ""),
     ],
 )
@@ -35,8 +38,8 @@ def test_a_shown_text_is_shown_as_it_is(text: str) -> None:
 
 
 def test_identical_texts_share_a_card() -> None:
-    cards = merge_identical(["years", "months", " Years. ", '"years"'])
-    assert cards == (DealtCard("Years.", (0, 2, 3)), DealtCard("months.", (1,)))
+    cards = merge_identical(["years", "months", " Years. ", '"years"', "years\u200b"])
+    assert cards == (DealtCard("Years.", (0, 2, 3, 4)), DealtCard("months.", (1,)))
 
 
 def test_a_shared_card_has_one_place_on_the_page_and_all_its_members() -> None:
@@ -58,9 +61,12 @@ def test_every_text_is_on_exactly_one_card(texts: list[str]) -> None:
         ("As an AI, I see words", "speaks as an assistant ('As an AI')"),
         ("words, but as a large language model I may err", "speaks as an assistant ('as a large language model')"),
         ("I'm sorry, but no", 'speaks as an assistant ("I\'m sorry")'),
+        ("I am unable to say", "speaks as an assistant ('I am unable')"),
         ("I cannot tell", "speaks as an assistant ('I cannot')"),
         ("words<|im_end|>", "speaks as an assistant ('<|')"),
         ("Summary: words", "names a method ('Summary:')"),
+        ("**Summary**: words", "names a method ('**Summary**:')"),
+        ('"Original" – words', "names a method ('\"Original\" –')"),
         ("found by the Highlight method", "names a method ('Highlight method')"),
         ("seen with the method 'Original'", 'names a method ("method \'Original")'),
         ("the AVHS pairs", "names a method ('AVHS')"),

@@ -1,4 +1,4 @@
-"""Tiny language models of the real classes with random weights, a tokenizer trained here, and the bundled model."""
+"""Tiny language models of the real classes with random weights, and a tokenizer trained here."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-from worker.model_files import BUNDLED, find_model, silence_transformers, transformers_folder
+from worker.model_files import silence_transformers
 
 SENTENCE = "The cat sat on the mat, and the naïve dog – seen by nobody – sat beside it.\n"
 N_LAYERS = 2
@@ -66,9 +66,3 @@ def tiny_config(model_type: str, **changes: Any) -> Any:
     special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     # Larger weights than usual, so that the activations of so small a model differ from each other.
     return AutoConfig.for_model(model_type, **sizes | special | {"vocab_size": 300, "initializer_range": 0.5} | changes)
-
-
-@pytest.fixture(scope="session")
-def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled model, converted once for all tests. Mark tests that use it with real_model."""
-    return transformers_folder(find_model(BUNDLED), tmp_path_factory.mktemp("models"))
