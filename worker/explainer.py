@@ -21,8 +21,8 @@ _REFUSAL = re.compile(
 """Only what a text begins with, in the first person: an explanation may speak of apologies and refusals."""
 
 
-_ECHO = re.compile(r"</?(?:start|end)>|\t|<\|", re.IGNORECASE)
-"""What stands in prompts and in no sentence: an excerpt's marks, the tab before a value, a chat's own marks."""
+_ECHO = re.compile(r"</?(?:start|end)>|\t|<\||\[ \S", re.IGNORECASE)
+"""What stands in prompts and in no sentence: an excerpt's marks, a bracket before a blank, a tab, a chat's marks."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def test_what_counts_as_an_explanation(received: str, text: str | None) -> None:
         (completion("words about", finish_reason="content_filter"), failures.REFUSAL),
         (completion("the word cat<end>"), failures.ECHO),
         (completion("cat\t10 and more"), failures.ECHO),
+        (completion("the end of[ a] word"), failures.ECHO),
         (completion("cats\ndogs"), failures.NOT_ONE_SENTENCE),
         (completion("words about cats and", finish_reason="length"), failures.NOT_ONE_SENTENCE),
     ],
