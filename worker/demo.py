@@ -117,7 +117,7 @@ def explain_demo_neurons(settings: Settings, database: Database, neuron_ids: lis
 
 
 def temperature_of(explainer: str, attempt: int) -> float:
-    """The paper's 1, but for the local model: at 1 so small a model writes noise, at 0 it repeats the prompt's examples.
+    """The paper's 1, but for the local model: at 1 so small a model writes noise, at 0 it repeats the examples.
 
     It starts in between and rises with each attempt, for the prompts that the model answers wrongly again and again.
     """
