@@ -16,9 +16,8 @@ LARGEST_PANEL = 4096
 """Excerpts whose maxima are all kept, for the quantile: 8 kB per neuron. Of more excerpts a seeded draw of so many
 stands for all, which puts the boundary within about half a per cent of the excerpts of where it would be."""
 
-TOKENS_AT_ONCE = 1024
-"""Tokens of which the powers are taken at once. Fewer would stay in a core's cache, but every step is one more meeting
-of all threads, and on a busy machine they wait long for each other."""
+TOKENS_AT_ONCE = 256
+"""Tokens of which the powers are taken at once: few enough to stay in a core's cache from one step to the next."""
 
 N_SUMS = 5
 

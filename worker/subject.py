@@ -76,9 +76,16 @@ class Subject:
     @contextmanager
     def observing(self, observe: Observe) -> Iterator[None]:
         """Within it, every forward pass calls `observe` once per layer, first layer first."""
+        # Observing is many short steps, and at the end of each all threads wait for the slowest. With all of them, a
+        # recording on two busy cores took 1.35 times the bare pass, with half of them 1.18; idle, about 3 % more.
+        n_threads_observing = max(1, self.n_threads // 2)
 
         def hook(layer: int, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            observe(layer, inputs[0])
+            torch.set_num_threads(n_threads_observing)
+            try:
+                observe(layer, inputs[0])
+            finally:
+                torch.set_num_threads(self.n_threads)
 
         handles = [
             module.register_forward_pre_hook(partial(hook, layer)) for layer, module in enumerate(self._last_linears)
