@@ -63,7 +63,9 @@ def open_text(text: str) -> Text:
     """
     if text == PYTHON_DOCS:
         sources = python_docs.source_files()
-        return Text(PYTHON_DOCS, _hash_of_files(sources), lambda: python_docs.documents(sources))
+        # What counts as prose decides the text as much as its sources do.
+        made_of = [Path(python_docs.__file__), *sources]
+        return Text(PYTHON_DOCS, _hash_of_files(made_of), lambda: python_docs.documents(sources))
     path = Path(text)
     files = _text_files(path)
     return Text(path.resolve().name[:200], _hash_of_files(files), lambda: _documents(files))

@@ -92,7 +92,7 @@ def order_tokens(session: Session) -> None:
     plan_batch(session, subject_name="toy", neurons=neurons, methods=["tokens"], explainer="none", settings=settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
