@@ -121,7 +121,7 @@ def temperature_of(explainer: str, attempt: int) -> float:
 
     It starts in between and rises with each attempt, for the prompts that the model answers wrongly again and again.
     """
-    return min(1.0, 0.5 + 0.1 * attempt) if explainer.startswith("local:") else 1.0
+    return min(2.0, 0.5 + 0.2 * attempt) if explainer.startswith("local:") else 1.0
 
 
 def open_demo_study(database: Database, explainer: str) -> None:

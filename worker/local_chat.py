@@ -8,6 +8,7 @@ beginning.
 import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,8 @@ class LocalChat:
         self._tokenizer = tokenizer
         self._stop_ids = _stop_ids(model, tokenizer)
         self._kept: list[_KeptPrompt] = []
-        self._one_at_a_time = threading.Lock()
+        # One thread for all completions: each thread that computes would bring a team of threads of its own.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-chat")
         self.n_context: int | None = getattr(model.config, "max_position_embeddings", None)
 
     @classmethod
@@ -80,7 +82,8 @@ class LocalChat:
         sampler = Sampler(temperature, top_p, seed)
         try:
             # In a thread, so that the event loop goes on: the worker must be able to say that it lives.
-            return await asyncio.to_thread(self._complete, self._token_ids(messages), sampler, max_tokens, is_given_up)
+            arguments = (self._token_ids(messages), sampler, max_tokens, is_given_up)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._complete, *arguments)
         finally:
             # A thread cannot be cancelled; it looks at this after every token.
             is_given_up.set()
@@ -96,7 +99,7 @@ class LocalChat:
     ) -> Completion:
         if self.n_context is not None and len(prompt_ids) + max_tokens > self.n_context:
             raise CallFailed(failures.TOO_LONG, f"{len(prompt_ids)} tokens; the model reads {self.n_context}")
-        with self._one_at_a_time, torch.inference_mode():
+        with torch.inference_mode():
             kept = self._take_kept(prompt_ids)
             logits = self._read_on(kept, prompt_ids[len(kept.token_ids) :])
             written: list[int] = []
