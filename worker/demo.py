@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from app.accounts.creating import create_account
 from app.accounts.models import ADMIN
+from app.accounts.queries import account_named
 from app.database import Database, utc_now
 from app.errors import Unavailable
 from app.explanations.choosing import neurons_with_a_clear_peak
@@ -149,7 +150,10 @@ def demo_access(settings: Settings, database: Database) -> dict[str, Any]:
     Only the demo keeps them: a real installation stores hashes and prints each secret once.
     """
     path = settings.data / "demo-access.json"
-    if path.exists():
+    with database.reading() as session:
+        is_made = account_named(session, ADMIN_NAME) is not None
+    # The file is written before the transaction is over: where the process died in between, it names nobody.
+    if is_made and path.exists():
         access: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return access
     password, now = secrets.token_urlsafe(12), utc_now()
