@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
@@ -22,6 +23,12 @@ from app.settings import Settings
 from app.tables import metadata
 from app.web.cookies import SESSION_COOKIE
 from tests.factories import make_account
+
+# The same examples in every run: a test that fails by chance says nothing about the change at hand. New examples are
+# looked for on purpose, with `pytest --hypothesis-profile=explore`.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -56,5 +56,7 @@ def discretised(activations: Float16Array, maximum: float) -> UInt8Array:
     if maximum <= 0:
         return np.zeros(len(activations), dtype=np.uint8)
     positive = np.maximum(activations.astype(np.float64), 0.0)
-    scaled = np.floor(LARGEST_DISCRETISED * positive / maximum)
+    # Far below the activations a maximum makes infinity of the quotient, and infinity is the largest level as well.
+    with np.errstate(over="ignore"):
+        scaled = np.floor(LARGEST_DISCRETISED * positive / maximum)
     return np.minimum(scaled, LARGEST_DISCRETISED).astype(np.uint8)
