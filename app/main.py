@@ -16,6 +16,7 @@ from app.accounts.sessions import find_visitor
 from app.database import Database
 from app.explanations import routes as explanations
 from app.explanations.beside_neuron import explanations_beside
+from app.explanations.viewing import note_view
 from app.neurons import routes as neurons
 from app.paths import shipped
 from app.settings import Settings
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     site.state.settings = settings
     site.state.find_visitor = find_visitor
     site.state.explanations_beside = explanations_beside
+    site.state.note_view = note_view
     add_error_handlers(site)
     for routes in (home, accounts, neurons, explanations, studies):
         site.include_router(routes.router, include_in_schema=False)

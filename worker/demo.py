@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy.orm import Session
+
 from app.accounts.creating import create_account
 from app.accounts.models import ADMIN
 from app.accounts.queries import account_named
@@ -27,10 +29,11 @@ from app.explanations.models import DONE
 from app.migrating import opened_database, prepare_databases
 from app.neurons.lists import ListedNeurons
 from app.settings import Settings
-from app.studies import lifecycle, queries
-from app.studies.commands import NEUTRAL_TITLE
+from app.studies import lifecycle, lint, queries
+from app.studies.audit import COMMAND_LINE
 from app.studies.invitations import invite_raters
 from app.studies.neuron_sets import qualifying_neurons
+from app.studies.protocol import Protocol
 from worker import progress
 from worker.explaining_here import check_explainer, explain_here, models_of, work_until_stopped
 from worker.recording import record_subject
@@ -134,14 +137,28 @@ def open_demo_study(database: Database, explainer: str) -> None:
         lifecycle.create_study(
             session,
             slug=STUDY,
-            title=NEUTRAL_TITLE,
+            title=lifecycle.NEUTRAL_TITLE,
             subject_name=SUBJECT,
             conditions=conditions,
             neurons=ListedNeurons("demo.csv", f"layer,neuron\n{rows}"),
             seed=SEED,
+            protocol=Protocol(sharing="crossed", n_raters=N_RATERS),
         )
+        _resolve_findings(session)
         lifecycle.open_study(session, STUDY, utc_now())
-    say(f"Opened the study {STUDY!r}: {len(neurons)} neurons, {len(conditions)} descriptions each.")
+        n_neurons = queries.study_status(session, STUDY).n_neurons
+    say(f"Opened the study {STUDY!r}: {n_neurons} neurons, {len(conditions)} descriptions each.")
+
+
+def _resolve_findings(session: Session) -> None:
+    """So small a model says the same of several neurons, which raters may see; a neuron of which it says anything worse
+    is left out."""
+    for finding in lint.blocking(lint.lint_study(session, STUDY)):
+        place = (finding.layer, finding.index)
+        if finding.reason.startswith(lint.REPEATED):
+            lint.waive(session, STUDY, *place, finding.method, finding.explainer, utc_now(), COMMAND_LINE)
+        elif place in {(each.layer, each.index) for each in lint.lint_study(session, STUDY)}:
+            lint.leave_out(session, STUDY, *place, utc_now(), COMMAND_LINE)
 
 
 def demo_access(settings: Settings, database: Database) -> dict[str, Any]:

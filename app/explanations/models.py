@@ -76,3 +76,13 @@ class Explanation(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     neuron: Mapped[Neuron] = relationship()
+
+
+class ExplanationView(Base):
+    """That an account saw which method wrote what about a neuron: whoever did cannot rate that neuron blindly."""
+
+    __tablename__ = "explanation_view"
+
+    account_id: Mapped[int] = mapped_column(sa.ForeignKey("account.id", ondelete="CASCADE"), primary_key=True)
+    neuron_id: Mapped[int] = mapped_column(sa.ForeignKey("neuron.id"), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

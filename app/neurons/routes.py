@@ -3,13 +3,16 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.neurons import pages
+from app.neurons.contexts import MethodBeside
 from app.neurons.json_view import NeuronJson, neuron_json
 from app.neurons.reading import neuron_at
 from app.web.dependencies import CurrentResearcher, SessionDep
 from app.web.templating import page, redirect
+from app.web.visitors import Visitor
 
 router = APIRouter()
 api = APIRouter(tags=["neurons"])
@@ -58,7 +61,7 @@ def neuron_page(
     values: Literal["marked", "all"] = "marked",
 ) -> Response:
     neuron = neuron_at(session, subject, layer, index)
-    methods = request.app.state.explanations_beside(session, neuron.id)
+    methods = _explanations_beside(request, session, visitor, neuron.id)
     return page(request, pages.neuron_page(session, neuron, methods, excerpts == "all", values == "all"), etag=True)
 
 
@@ -83,4 +86,14 @@ def neuron_as_json(
 ) -> NeuronJson:
     """One neuron: its statistics, every kept record with raw activations, and its explanations."""
     neuron = neuron_at(session, subject, layer, index)
-    return neuron_json(session, neuron, request.app.state.explanations_beside(session, neuron.id))
+    return neuron_json(session, neuron, _explanations_beside(request, session, visitor, neuron.id))
+
+
+def _explanations_beside(
+    request: Request, session: Session, visitor: Visitor, neuron_id: int
+) -> tuple[MethodBeside, ...]:
+    """What was said of this neuron, and a note that this account saw which method said it: it cannot rate blindly."""
+    methods: tuple[MethodBeside, ...] = request.app.state.explanations_beside(session, neuron_id)
+    if visitor.account_id is not None and any(said.text for method in methods for said in method.explanations):
+        request.app.state.note_view(request.app.state.database, visitor.account_id, [neuron_id])
+    return methods

@@ -81,14 +81,16 @@ def merge_identical(texts: Sequence[str]) -> tuple[DealtCard, ...]:
     return tuple(DealtCard(min(shown_text(texts[i]) for i in same), tuple(same)) for same in members.values())
 
 
-def deal_cards(key: bytes, rater_number: int, neuron_position: int, texts: Sequence[str]) -> tuple[DealtCard, ...]:
-    """The cards of one assignment in the order of the page.
+def deal_cards(
+    key: bytes, ordinal: int, neuron_rank: int, neuron_position: int, texts: Sequence[str]
+) -> tuple[DealtCard, ...]:
+    """The cards of one assignment in the order of the page; ordinal and neuron_rank as in `presentation_order`.
 
     texts: one per condition, in any order: the same texts in another order give the same page, only with other members.
     """
     cards = merge_identical(texts)
     slots = slot_order(key, neuron_position, [card.text for card in cards])
-    return tuple(cards[slots[slot]] for slot in presentation_order(key, rater_number, neuron_position, len(cards)))
+    return tuple(cards[slots[slot]] for slot in presentation_order(key, ordinal, neuron_rank, len(cards)))
 
 
 def reason_not_to_show(text: str) -> str | None:

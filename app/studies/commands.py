@@ -1,11 +1,15 @@
-"""`neuronjury study ...`: a study from creation to results, for scripts and for people who prefer a terminal."""
+"""`neuronjury study ...` until a study opens: create, import and export designs, let texts pass, open; pause and
+resume. The commands of a running study are in running_commands.py.
+"""
 
 import json
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy.orm import Session
 
 from app.database import utc_now
 from app.errors import InvalidInput
@@ -13,15 +17,18 @@ from app.explanations.explainers import NO_EXPLAINER
 from app.explanations.methods import TOKENS
 from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv
+from app.neurons.records import RANDOM, TOP
 from app.settings import Settings
-from app.studies import export, lifecycle, queries
-from app.studies.invitations import invite_raters, revoke_rater
-from app.studies.neuron_sets import NeuronSet, PerLayer
-from app.studies.table5 import format_table5
+from app.studies import lifecycle, lint, running_commands
+from app.studies.audit import COMMAND_LINE
+from app.studies.design_file import export_design, import_design, is_same_design
+from app.studies.design_format import read_design
+from app.studies.lifecycle import NEUTRAL_TITLE
+from app.studies.neuron_sets import NeuronSet, PerLayer, Stratified
+from app.studies.plan import sharing_words
+from app.studies.protocol import Protocol, protocol_from
 
 studies = typer.Typer(help="Blinded studies: create, open, invite, watch, close, read.", no_args_is_help=True)
-
-NEUTRAL_TITLE = "Which descriptions of a neuron hold up?"
 
 Slug = Annotated[str, typer.Argument(help="The study's short name, as in its address.")]
 
@@ -34,94 +41,171 @@ def create(
     explainer: Annotated[list[str], typer.Option(help="An explainer, e.g. openai:gpt-4; repeat it.")],
     title: Annotated[str, typer.Option(help="Title that raters see; must not say what is compared.")] = NEUTRAL_TITLE,
     per_layer: Annotated[int | None, typer.Option(help="Neurons to draw from each layer.")] = None,
+    spread: Annotated[int | None, typer.Option(help="Neurons to draw in all, spread evenly over the layers.")] = None,
     layers: Annotated[str, typer.Option(help="Layers to draw from, e.g. 0-23 or 0,5,7; default all.")] = "",
     neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    instructions: Annotated[Path | None, typer.Option(help="File with what raters are asked to do.")] = None,
+    consent: Annotated[Path | None, typer.Option(help="File with what raters agree to first.")] = None,
+    protocol: Annotated[Path | None, typer.Option(help="JSON file with fields of the protocol; options win.")] = None,
+    sharing: Annotated[str | None, typer.Option(help="mixed, split, overlap or crossed.")] = None,
+    raters: Annotated[int | None, typer.Option(help="How many raters are planned.")] = None,
+    raters_per_neuron: Annotated[int | None, typer.Option(help="With overlap: raters of each neuron.")] = None,
+    shared_percent: Annotated[int | None, typer.Option(help="With mixed: neurons that every rater judges.")] = None,
+    neurons_per_rater: Annotated[int | None, typer.Option(help="Default: what the planned raters need.")] = None,
+    lease_hours: Annotated[int | None, typer.Option(help="Until a stopped rater's neurons go to others.")] = None,
+    practice: Annotated[int | None, typer.Option(help="Puzzles to practise on; 0: none.")] = None,
+    right_to_pass: Annotated[int | None, typer.Option(help="Puzzles to get right.")] = None,
+    checks: Annotated[int | None, typer.Option(help="Percent of neurons with a false description.")] = None,
+    top: Annotated[int | None, typer.Option(help="Top excerpts shown.")] = None,
+    random: Annotated[int | None, typer.Option(help="Random excerpts shown.")] = None,
+    hide_explained: Annotated[bool, typer.Option(help="Leave out the excerpts that the explainer saw.")] = False,
+    hide_names: Annotated[bool, typer.Option(help="Do not name layer and index to raters.")] = False,
+    no_guesses: Annotated[bool, typer.Option(help="Do not ask at the end which method it was.")] = False,
+    completion_code: Annotated[str | None, typer.Option(help="The same for all; default: one for each rater.")] = None,
+    completion_url: Annotated[str | None, typer.Option(help="Where raters go when they are done, https.")] = None,
 ) -> None:
-    """Create a draft: conditions are methods x explainers."""
-    settings = Settings()
-    with opened_database(settings) as database, database.writing() as session:
-        lifecycle.create_study(
+    """Create a draft: conditions are methods x explainers. Prints who will judge what."""
+    options = {
+        "sharing": sharing,
+        "n_raters": raters,
+        "raters_per_neuron": raters_per_neuron,
+        "shared_percent": shared_percent,
+        "neurons_per_rater": neurons_per_rater,
+        "lease_hours": lease_hours,
+        "n_puzzles": practice,
+        "n_right_to_pass": right_to_pass,
+        "check_percent": checks,
+        "completion_code": completion_code,
+        "completion_url": completion_url,
+        "consent": None if consent is None else _read(consent),
+        "shows_explained": False if hide_explained else None,
+        "names_neurons": False if hide_names else None,
+        "asks_for_guesses": False if no_guesses else None,
+    }
+    wanted = _protocol(protocol, options, {TOP: top, RANDOM: random})
+    with _writing() as session:
+        study = lifecycle.create_study(
             session,
             slug=slug,
             title=title,
             subject_name=subject,
             conditions=list(dict.fromkeys(_condition(name, by) for by in explainer for name in method)),
-            neurons=_neuron_set(per_layer, layers, neurons),
+            neurons=_neuron_set(per_layer, spread, layers, neurons),
             seed=seed,
+            instructions=None if instructions is None else _read(instructions),
+            protocol=wanted,
+            now=utc_now(),
         )
+        plan = " ".join(sharing_words(wanted, study.neuron_set["n_neurons"]))
+    typer.echo(plan)
     typer.echo(f"Created {slug}; next: neuronjury study open {slug}")
+
+
+@studies.command("lint")
+def lint_(
+    slug: Slug,
+    waive_all: Annotated[bool, typer.Option(help="Let every text pass that can be, on the record.")] = False,
+) -> None:
+    """List the texts of a draft that raters should not see."""
+    with _writing() as session:
+        n = lint.waive_all(session, slug, utc_now(), COMMAND_LINE) if waive_all else 0
+        findings = lint.blocking(lint.lint_study(session, slug))
+    if waive_all:
+        typer.echo(f"Let pass: {n}")
+    for finding in findings:
+        typer.echo(lint.finding_words(finding))
+    if not findings:
+        typer.echo(f"No text keeps {slug} from opening")
 
 
 @studies.command("open")
 def open_(slug: Slug) -> None:
-    """Open a draft: freezes its texts, neurons and instructions for good."""
-    with opened_database(Settings()) as database, database.writing() as session:
-        study = lifecycle.open_study(session, slug, utc_now())
-        design_hash = study.design_hash
+    """Open a draft: freezes its design for good."""
+    with _writing() as session:
+        design_hash = lifecycle.open_study(session, slug, utc_now()).design_hash
     typer.echo(f"Opened {slug}, design {design_hash}; next: neuronjury study invite {slug} --raters N")
 
 
 @studies.command()
-def invite(
-    slug: Slug,
-    raters: Annotated[int, typer.Option(min=1, help="How many raters to invite.")],
-    days: Annotated[int, typer.Option(min=1, help="Days until the links expire.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+def pause(slug: Slug) -> None:
+    """Let nobody begin or get another neuron; what raters have on screen can still be saved."""
+    with _writing() as session:
+        lifecycle.pause_study(session, slug, utc_now())
+    typer.echo(f"Paused {slug}; next: neuronjury study resume {slug}")
+
+
+@studies.command()
+def resume(slug: Slug) -> None:
+    """Go on after a pause."""
+    with _writing() as session:
+        lifecycle.resume_study(session, slug, utc_now())
+    typer.echo(f"Resumed {slug}")
+
+
+@studies.command("export-design")
+def export_design_(
+    slug: Slug, out: Annotated[Path | None, typer.Option(help="File to write; default: print it.")] = None
 ) -> None:
-    """Invite raters and print their links: once, only a hash of each is kept."""
-    settings = Settings()
-    now = utc_now()
-    with opened_database(settings) as database, database.writing() as session:
-        invitations = invite_raters(session, slug, raters, now, now + timedelta(days=days))
-    links = {each.number: f"{settings.public_url}/r/{each.code}" for each in invitations}
-    if as_json:
-        raters_json = [{"rater": f"rater-{number}", "link": link} for number, link in links.items()]
-        typer.echo(json.dumps({"study": slug, "raters": raters_json}))
-    else:
-        for number, link in links.items():
-            typer.echo(f"rater-{number}  {link}")
-
-
-@studies.command()
-def status(slug: Slug) -> None:
-    """How far the study is: counts only, never a judgement."""
+    """Write the design as JSON, from which another installation can run the same study."""
     with opened_database(Settings()) as database, database.reading() as session:
-        study = queries.study_status(session, slug)
-    typer.echo(f"{study.slug}: {study.status}, {study.n_neurons} neurons, {len(study.conditions)} conditions")
-    for rater in study.raters:
-        typer.echo(f"{rater.name}  {rater.n_judged} of {rater.n_assignments}{'  revoked' if rater.is_revoked else ''}")
+        text = export_design(session, slug)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InvalidInput(f"{out}: {error.strerror}; expected a file that can be written") from None
+    typer.echo(f"Wrote {out}")
 
 
-@studies.command()
-def revoke(slug: Slug, number: Annotated[int, typer.Argument(help="3 for rater-3.")]) -> None:
-    """Shut out a rater; what was judged already stays."""
-    with opened_database(Settings()) as database, database.writing() as session:
-        revoke_rater(session, slug, number, utc_now())
-    typer.echo(f"Revoked rater-{number} of {slug}")
-
-
-@studies.command()
-def close(slug: Slug) -> None:
-    """Close an open study: nothing is accepted afterwards, and its results can be seen."""
-    with opened_database(Settings()) as database, database.writing() as session:
-        lifecycle.close_study(session, slug, utc_now())
-    typer.echo(f"Closed {slug}; next: neuronjury study results {slug}")
-
-
-@studies.command()
-def results(
-    slug: Slug,
-    out: Annotated[Path | None, typer.Option(help="Folder for ratings.csv and table5.csv.")] = None,
+@studies.command("import-design")
+def import_design_(
+    file: Annotated[Path, typer.Argument(help="A file made by export-design.")],
+    slug: Annotated[str | None, typer.Option(help="Short name of the new draft; default: the file's.")] = None,
 ) -> None:
-    """Print Table 5 of a closed study: mean rating ± standard error, and how often each was found best."""
-    with opened_database(Settings()) as database, database.reading() as session:
-        typer.echo(format_table5(queries.study_results(session, slug).rows))
-        if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "ratings.csv").write_text("".join(export.ratings_csv(session, slug)), encoding="utf-8", newline="")
-            (out / "table5.csv").write_text(export.table5_csv(session, slug), encoding="utf-8", newline="")
-            typer.echo(f"Wrote {out / 'ratings.csv'} and {out / 'table5.csv'}")
+    """Make a draft of the design in a file; brings its neurons and texts along where they are not here."""
+    text = _read(file)
+    expected = read_design(text).design_hash
+    with _writing() as session:
+        study = import_design(session, text, slug, now=utc_now())
+        name, is_same = study.slug, expected is not None and is_same_design(session, study, expected)
+    if expected is not None:
+        typer.echo(f"Design {expected}" if is_same else f"This is not the design {expected}: the file was changed")
+    typer.echo(f"Imported {name}; next: neuronjury study open {name}")
+
+
+def _protocol(file: Path | None, options: dict[str, Any], excerpts: dict[str, int | None]) -> Protocol:
+    """The file's fields, with the options that were given in their place."""
+    values = {} if file is None else _json_object(file)
+    values |= {name: value for name, value in options.items() if value is not None}
+    if any(n is not None for n in excerpts.values()):
+        shown = values.get("evidence") or Protocol().evidence
+        values["evidence"] = shown | {band: n for band, n in excerpts.items() if n is not None}
+    # With fewer puzzles than the usual number to pass, all of them have to be right.
+    if "n_puzzles" in values and "n_right_to_pass" not in values:
+        values["n_right_to_pass"] = min(Protocol().n_right_to_pass, values["n_puzzles"])
+    return protocol_from(values)
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(_read(file))
+    except ValueError as error:
+        raise InvalidInput(f"{file} is not JSON ({error}); expected the fields of a protocol") from None
+    if not isinstance(values, dict):
+        raise InvalidInput(f"{file} holds no JSON object; expected the fields of a protocol")
+    return values
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidInput(f"{file}: {error.strerror}; expected a file of text") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is not UTF-8 text (byte {error.start})") from None
 
 
 def _condition(method: str, explainer: str) -> tuple[str, str]:
@@ -129,9 +213,22 @@ def _condition(method: str, explainer: str) -> tuple[str, str]:
     return (method, str(NO_EXPLAINER) if method == TOKENS else explainer)
 
 
-def _neuron_set(per_layer: int | None, layers: str, csv: Path | None) -> NeuronSet:
-    if (per_layer is None) == (csv is None):
-        raise InvalidInput("say either --per-layer N or --neurons FILE.csv")
+def _neuron_set(per_layer: int | None, spread: int | None, layers: str, csv: Path | None) -> NeuronSet:
+    if sum(each is not None for each in (per_layer, spread, csv)) != 1:
+        raise InvalidInput("say one of --per-layer N, --spread N and --neurons FILE.csv")
     if csv is not None:
         return read_csv(csv)
-    return PerLayer(per_layer or 0, layer_numbers(layers))
+    return PerLayer(per_layer, layer_numbers(layers)) if per_layer is not None else _spread(spread or 0, layers)
+
+
+def _spread(n: int, layers: str) -> Stratified:
+    return Stratified(n, layer_numbers(layers))
+
+
+@contextmanager
+def _writing() -> Iterator[Session]:
+    with opened_database(Settings()) as database, database.writing() as session:
+        yield session
+
+
+running_commands.register(studies)

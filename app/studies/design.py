@@ -3,10 +3,10 @@
 Pure: knows neither the database nor what a method is.
 
 Two randomisations follow each other. Within a neuron, `slot_order` puts its distinct texts into slots by a keyed hash
-of the text; `presentation_order` then puts the slots onto the page by a row of a Williams design that depends on the
-rater. The first never looks at a method, so that relabelling the same texts changes no page; the second gives every
-slot, hence every text, hence every method, the same share of every position: exactly within each block of as many
-raters as there are cards, and on average within one rater.
+of the text; `presentation_order` then puts the slots onto the page by a row of a Williams design. The first never looks
+at a method, so that relabelling the same texts changes no page; the second gives every slot, hence every text, hence
+every method, each position equally often: exactly among as many raters of a neuron as it has cards, and among as many
+neurons, one after the other in a keyed order, that are judged once.
 """
 
 import hashlib
@@ -25,12 +25,20 @@ def keyed_permutation(key: bytes, n: int, *context: str | int) -> Order:
     Each number gets the HMAC-SHA256 of itself and the context, and they are sorted by it: every order is equally
     likely.
     """
-    return tuple(sorted(range(n), key=lambda number: _digest(key, *context, number)))
+    return tuple(sorted(range(n), key=lambda number: keyed_digest(key, *context, number)))
 
 
-def neuron_order(key: bytes, rater_number: int, n: int) -> Order:
-    """The positions 0 to n-1 of a study's neurons in the order in which this rater meets them."""
-    return keyed_permutation(key, n, "neurons", rater_number)
+def neuron_order(key: bytes, rater_number: int, positions: Sequence[int]) -> Order:
+    """The positions of these neurons in the study, in the order in which this rater meets them."""
+    return tuple(sorted(positions, key=lambda position: keyed_digest(key, "neurons", rater_number, position)))
+
+
+def neuron_ranks(key: bytes, n: int) -> Order:
+    """For each of a study's n neurons its place in a keyed order: where it enters the cycle of card orders."""
+    ranks = [0] * n
+    for rank, position in enumerate(keyed_permutation(key, n, "ranks")):
+        ranks[position] = rank
+    return tuple(ranks)
 
 
 def slot_order(key: bytes, neuron_position: int, texts: Sequence[str]) -> Order:
@@ -40,20 +48,22 @@ def slot_order(key: bytes, neuron_position: int, texts: Sequence[str]) -> Order:
     whichever method wrote which text; the key and the neuron in the hash keep a text's place from being guessed or
     repeated.
     """
-    return tuple(sorted(range(len(texts)), key=lambda i: _digest(key, "slots", neuron_position, texts[i])))
+    return tuple(sorted(range(len(texts)), key=lambda i: keyed_digest(key, "slots", neuron_position, texts[i])))
 
 
-def presentation_order(key: bytes, rater_number: int, neuron_position: int, n_cards: int) -> Order:
+def presentation_order(key: bytes, ordinal: int, neuron_rank: int, n_cards: int) -> Order:
     """Which slot stands at each position of the page: one row of the Williams design.
 
-    Raters 1 to n_cards are a block, so are the next n_cards: a block uses every row of a square once, in an order
-    keyed per neuron and block, so each slot stands at each position exactly once per block. With an odd number of
-    cards every other block uses the mirrored square; two blocks together then also follow each slot equally often by
-    each other one.
+    ordinal: how many raters were dealt this neuron before. neuron_rank: out of `neuron_ranks`.
+    The rows follow each other in a keyed cycle that the neuron enters at its rank: n_cards raters of one neuron use
+    every row once, and so do the first raters of n_cards neurons of consecutive ranks. With an odd number of cards
+    every other round uses the mirrored square; two rounds together then also follow each slot equally often by each
+    other one.
     """
-    block, place = divmod(rater_number - 1, n_cards)
-    row = williams_row(keyed_permutation(key, n_cards, "rows", neuron_position, block)[place], n_cards)
-    return row[::-1] if n_cards % 2 == 1 and block % 2 == 1 else row
+    row = keyed_permutation(key, n_cards, "rows")[(ordinal + neuron_rank) % n_cards]
+    order = williams_row(row, n_cards)
+    is_mirrored = n_cards % 2 == 1 and (ordinal // n_cards + neuron_rank // n_cards) % 2 == 1
+    return order[::-1] if is_mirrored else order
 
 
 def williams_row(row: int, n: int) -> Order:
@@ -73,6 +83,7 @@ def design_hash(design: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _digest(key: bytes, *context: str | int) -> bytes:
+def keyed_digest(key: bytes, *context: str | int) -> bytes:
+    """HMAC-SHA256 of the context, 32 bytes."""
     # JSON keeps the parts apart: ("a", "bc") and ("ab", "c") are different messages.
     return hmac.digest(key, json.dumps(context).encode(), "sha256")

@@ -1,4 +1,4 @@
-"""Which neurons a study is about: so many per layer, drawn with a seed, or those of a CSV."""
+"""Which neurons a study is about: so many per layer or in all, drawn with a seed, or those of a CSV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,9 @@ from app.explanations.models import DONE, Explanation
 from app.neurons.lists import ListedNeurons, listed_neurons
 from app.neurons.models import MLP, Neuron, SubjectModel
 from app.neurons.reading import subject_named
+from app.studies.conditions import Conditions, condition_name
 from app.studies.design import keyed_permutation
-
-Conditions = Sequence[tuple[str, str]]
-"""(method, explainer) pairs."""
+from app.studies.spreading import evenly_spread
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,15 @@ class PerLayer:
     layers: tuple[int, ...] | None = None
 
 
-NeuronSet = PerLayer | ListedNeurons
+@dataclass(frozen=True)
+class Stratified:
+    """n neurons in all, drawn with the study's seed and spread evenly over these layers (None: over every layer)."""
+
+    n: int
+    layers: tuple[int, ...] | None = None
+
+
+NeuronSet = PerLayer | Stratified | ListedNeurons
 
 
 def chosen_neurons(
@@ -36,6 +43,8 @@ def chosen_neurons(
     """The neurons of the set, by layer and index. Errors: InvalidInput, which says what is missing where."""
     if isinstance(neurons, PerLayer):
         chosen = _drawn(session, subject, conditions, neurons, seed)
+    elif isinstance(neurons, Stratified):
+        chosen = _spread(session, subject, conditions, neurons, seed)
     else:
         chosen = listed_neurons(session, subject, neurons, partial(_objection, session, conditions))
     return sorted(chosen, key=lambda neuron: (neuron.layer, neuron.index))
@@ -43,10 +52,12 @@ def chosen_neurons(
 
 def described_choice(neurons: NeuronSet, n: int, seed: int) -> dict[str, Any]:
     """How the n neurons were chosen, for people to read."""
-    if isinstance(neurons, PerLayer):
-        layers = "all" if neurons.layers is None else list(neurons.layers)
-        return {"kind": "per layer", "n_per_layer": neurons.n, "layers": layers, "n_neurons": n, "seed": seed}
-    return {"kind": "csv", "file": neurons.file_name, "n_neurons": n, "seed": seed}
+    if isinstance(neurons, ListedNeurons):
+        return {"kind": "csv", "file": neurons.file_name, "n_neurons": n, "seed": seed}
+    layers = "all" if neurons.layers is None else list(neurons.layers)
+    if isinstance(neurons, Stratified):
+        return {"kind": "spread over the layers", "layers": layers, "n_neurons": n, "seed": seed}
+    return {"kind": "per layer", "n_per_layer": neurons.n, "layers": layers, "n_neurons": n, "seed": seed}
 
 
 def qualifying_neurons(
@@ -77,11 +88,6 @@ def check_conditions_exist(session: Session, subject: SubjectModel, conditions: 
     raise UnknownName(f"no explanation of {subject.name} by {missing}; there are explanations by: {known}")
 
 
-def condition_name(method: str, explainer: str) -> str:
-    """How messages name a condition: `summary@openai:gpt-4`."""
-    return f"{method}@{explainer}"
-
-
 def _exists(session: Session, subject: SubjectModel, condition: tuple[str, str]) -> bool:
     described = sa.exists().where(Neuron.subject_id == subject.id, _described_by(condition))
     return bool(session.scalar(sa.select(described)))
@@ -104,27 +110,53 @@ def _qualifying(subject: SubjectModel, conditions: Conditions, layers: Sequence[
 def _drawn(
     session: Session, subject: SubjectModel, conditions: Conditions, neurons: PerLayer, seed: int
 ) -> list[Neuron]:
-    layers = _checked_layers(subject, neurons)
-    by_layer: dict[int, list[Neuron]] = {layer: [] for layer in layers}
-    # Sorted by index first: the draw must depend on the seed alone and not on how the rows came back.
-    for neuron in session.scalars(_qualifying(subject, conditions, layers).order_by(Neuron.index)):
-        by_layer[neuron.layer].append(neuron)
-    if short := [layer for layer in layers if len(by_layer[layer]) < neurons.n]:
+    if neurons.n < 1:
+        raise InvalidInput(f"{neurons.n} neurons per layer; expected 1 or more")
+    by_layer = _shuffled(session, subject, conditions, neurons.layers, seed)
+    if short := [layer for layer in by_layer if len(by_layer[layer]) < neurons.n]:
         counts = ", ".join(f"layer {layer}: {len(by_layer[layer])}" for layer in short)
         raise InvalidInput(
             f"too few neurons have an explanation by every condition: {counts}; expected {neurons.n} in each"
         )
-    return [
-        by_layer[layer][place]
-        for layer in layers
-        for place in keyed_permutation(str(seed).encode(), len(by_layer[layer]), "draw", layer)[: neurons.n]
-    ]
+    return [neuron for candidates in by_layer.values() for neuron in candidates[: neurons.n]]
 
 
-def _checked_layers(subject: SubjectModel, neurons: PerLayer) -> Sequence[int]:
+def _spread(
+    session: Session, subject: SubjectModel, conditions: Conditions, neurons: Stratified, seed: int
+) -> list[Neuron]:
+    """One more from each layer, round after round; the last round takes layers at equal distances."""
     if neurons.n < 1:
-        raise InvalidInput(f"{neurons.n} neurons per layer; expected 1 or more")
-    layers = range(subject.n_layers) if neurons.layers is None else sorted(set(neurons.layers))
+        raise InvalidInput(f"{neurons.n} neurons; expected 1 or more")
+    by_layer = _shuffled(session, subject, conditions, neurons.layers, seed)
+    if (n_known := sum(map(len, by_layer.values()))) < neurons.n:
+        raise InvalidInput(f"{n_known} neurons have an explanation by every condition; expected {neurons.n} or more")
+    chosen: list[Neuron] = []
+    for turn in range(neurons.n):
+        layers = [layer for layer in by_layer if len(by_layer[layer]) > turn]
+        n = min(neurons.n - len(chosen), len(layers))
+        taken = evenly_spread(str(seed).encode(), n, len(layers), "draw", turn)
+        chosen += [by_layer[layers[place]][turn] for place in taken]
+    return chosen
+
+
+def _shuffled(
+    session: Session, subject: SubjectModel, conditions: Conditions, wanted: tuple[int, ...] | None, seed: int
+) -> dict[int, list[Neuron]]:
+    """The neurons that every condition has described, by layer and there in the order of the draw."""
+    layers = _checked_layers(subject, wanted)
+    by_layer: dict[int, list[Neuron]] = {layer: [] for layer in layers}
+    # Sorted by index first: the draw must depend on the seed alone and not on how the rows came back.
+    for neuron in session.scalars(_qualifying(subject, conditions, layers).order_by(Neuron.index)):
+        by_layer[neuron.layer].append(neuron)
+    key = str(seed).encode()
+    return {
+        layer: [candidates[place] for place in keyed_permutation(key, len(candidates), "draw", layer)]
+        for layer, candidates in by_layer.items()
+    }
+
+
+def _checked_layers(subject: SubjectModel, wanted: tuple[int, ...] | None) -> Sequence[int]:
+    layers = range(subject.n_layers) if wanted is None else sorted(set(wanted))
     if not layers:
         raise InvalidInput("no layer was given; expected one or more")
     if beyond := [layer for layer in layers if not 0 <= layer < subject.n_layers]:

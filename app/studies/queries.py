@@ -1,4 +1,7 @@
-"""What admins read about studies: lists, progress by counts, and results, but no judgement before the closing."""
+"""Studies as admins look them up: by name, locked, with results or without; the list, and one study's state in counts.
+
+No judgement is read here.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,14 +12,14 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, UnknownName
 from app.neurons.models import SubjectModel
-from app.studies.models import CLOSED, Assignment, Card, CardCondition, Condition, Rater, Study, StudyNeuron
-from app.studies.ratings import RatingRow, rating_rows
-from app.studies.table5 import JudgedText, Table5Row, table5
+from app.studies.audit import UNMASKED
+from app.studies.models import CLOSED, Assignment, Condition, Rater, Study, StudyEvent, StudyNeuron
+from app.studies.protocol import Protocol
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study's line in the list. n_judged of n_assignments are done, over all raters."""
+    """A study's line in the list. n_judged of n_wanted judgements are in; n_wanted is 0 for a draft."""
 
     slug: str
     title: str
@@ -26,26 +29,17 @@ class StudySummary:
     n_conditions: int
     n_raters: int
     n_judged: int
-    n_assignments: int
+    n_wanted: int
     created_at: datetime
 
 
 @dataclass(frozen=True)
-class RaterStatus:
-    """How far one rater is: counts only, never what was judged. name: as in exports, `rater-1`."""
-
-    number: int
-    name: str
-    n_judged: int
-    n_assignments: int
-    invited_at: datetime
-    expires_at: datetime
-    is_revoked: bool
-
-
-@dataclass(frozen=True)
 class StudyStatus:
-    """A study as its admin sees it while it runs. conditions: (method, explainer) in the order of the tables."""
+    """A study as its admin sees it. conditions: (method, explainer) in the order of the tables.
+
+    n_raters: invited and not shut out. n_judged of n_wanted judgements are in. has_joining_link: anybody who has it may
+    still come. are_results_open: closed, or unmasked.
+    """
 
     slug: str
     title: str
@@ -53,41 +47,22 @@ class StudyStatus:
     subject: str
     instructions: str
     neuron_set: dict[str, Any]
+    protocol: Protocol
     conditions: tuple[tuple[str, str], ...]
     n_neurons: int
+    n_raters: int
+    n_judged: int
+    n_wanted: int
     design_hash: str | None
     created_at: datetime
     opened_at: datetime | None
+    paused_at: datetime | None
     closed_at: datetime | None
-    raters: tuple[RaterStatus, ...]
-
-    @property
-    def n_raters(self) -> int:
-        return len(self.raters)
-
-    @property
-    def n_judged(self) -> int:
-        return sum(rater.n_judged for rater in self.raters)
-
-    @property
-    def n_assignments(self) -> int:
-        return sum(rater.n_assignments for rater in self.raters)
+    has_joining_link: bool
+    are_results_open: bool
 
 
-@dataclass(frozen=True)
-class StudyResults:
-    """A closed study's Table 5 and what it rests on. n_merged_cards: judged cards that stood for several conditions."""
-
-    slug: str
-    title: str
-    subject: str
-    n_neurons: int
-    n_raters: int
-    n_judgements: int
-    n_merged_cards: int
-    design_hash: str
-    closed_at: datetime
-    rows: tuple[Table5Row, ...]
+# Looking a study up ---------------------------------------------------------------------------------------------------
 
 
 def study_named(session: Session, slug: str) -> Study:
@@ -97,8 +72,17 @@ def study_named(session: Session, slug: str) -> Study:
 
 def locked_study(session: Session, slug: str) -> Study:
     """The study, with the right to change it until the transaction ends: a second caller waits. Errors: UnknownName."""
-    query = sa.select(Study).where(Study.slug == slug).with_for_update().execution_options(populate_existing=True)
-    return _found(session.scalar(query), slug)
+    return _found(session.scalar(_locking(sa.select(Study).where(Study.slug == slug))), slug)
+
+
+def locked_study_of(session: Session, rater_id: int) -> Study:
+    """The rater's study, locked like `locked_study`. The rater must be there."""
+    mine = sa.select(Rater.study_id).where(Rater.id == rater_id).scalar_subquery()
+    return session.scalars(_locking(sa.select(Study).where(Study.id == mine))).one()
+
+
+def _locking(query: sa.Select[Study]) -> sa.Select[Study]:
+    return query.with_for_update().execution_options(populate_existing=True)
 
 
 def _found(study: Study | None, slug: str) -> Study:
@@ -107,34 +91,98 @@ def _found(study: Study | None, slug: str) -> Study:
     return study
 
 
-def closed_study(session: Session, slug: str) -> Study:
-    """The study, when its results may be seen. Errors: UnknownName; Conflict while it is a draft or open."""
+def study_with_results(session: Session, slug: str) -> Study:
+    """The study, when its results may be seen: closed, or unmasked before.
+
+    Errors: UnknownName; Conflict while it is a draft or under the embargo.
+    """
     study = study_named(session, slug)
-    if study.status != CLOSED:
+    if not are_results_open(session, study):
         raise Conflict(f"study {slug} is {study.status}; its results can be seen and exported once it is closed")
     return study
 
 
+def are_results_open(session: Session, study: Study) -> bool:
+    return study.status == CLOSED or is_unmasked(session, study)
+
+
+def is_unmasked(session: Session, study: Study) -> bool:
+    """Whether an admin once made the results visible before the closing."""
+    found = sa.select(StudyEvent.id).where(StudyEvent.study_id == study.id, StudyEvent.kind == UNMASKED)
+    return session.scalar(found.limit(1)) is not None
+
+
+# Who and what counts --------------------------------------------------------------------------------------------------
+
+
+def counted_raters(study_id: int) -> sa.ColumnElement[bool]:
+    """Condition on Rater: of this study, no dry run, and not deleted. Their judgements count."""
+    return sa.and_(Rater.study_id == study_id, Rater.is_dry_run.is_(False), Rater.deleted_at.is_(None))
+
+
+def is_taking_part() -> sa.ColumnElement[bool]:
+    """Condition on Rater: may still come, or is there, or has finished; no dry run."""
+    gone = (Rater.revoked_at, Rater.deleted_at, Rater.failed_practice_at)
+    return sa.and_(Rater.is_dry_run.is_(False), *(moment.is_(None) for moment in gone))
+
+
+def n_wanted(protocol: Protocol, n_raters: int, n_for_everybody: int, n_limited: int) -> int:
+    """How many judgements the design asks for.
+
+    n_raters: who take part; the planned number when that is higher. n_for_everybody: neurons that every rater judges.
+    n_limited: sum of the quotas of the others.
+    """
+    share = protocol.neurons_per_rater or n_for_everybody
+    return max(protocol.n_raters, n_raters) * min(n_for_everybody, share) + n_limited
+
+
+# The list and the state -----------------------------------------------------------------------------------------------
+
+
 def list_studies(session: Session) -> list[StudySummary]:
     """All studies, newest first."""
-    n_neurons = _count(StudyNeuron, StudyNeuron.study_id == Study.id)
-    n_conditions = _count(Condition, Condition.study_id == Study.id)
-    n_raters = _count(Rater, Rater.study_id == Study.id)
-    mine = sa.select(sa.func.count()).select_from(Assignment).join(Rater).where(Rater.study_id == Study.id)
-    n_judged = mine.where(Assignment.submitted_at.is_not(None)).scalar_subquery()
-    columns = (n_neurons, n_conditions, n_raters, n_judged, mine.scalar_subquery(), Study.created_at)
-    query = sa.select(Study.slug, Study.title, Study.status, SubjectModel.name, *columns).join(Study.subject)
-    newest_first = query.order_by(Study.created_at.desc(), Study.id.desc())
-    return [StudySummary(*row) for row in session.execute(newest_first)]
+    n_conditions = sa.select(sa.func.count(Condition.id)).where(Condition.study_id == Study.id).scalar_subquery()
+    query = sa.select(Study, SubjectModel.name, n_conditions, *_counts()).join(Study.subject)
+    rows = session.execute(query.order_by(Study.created_at.desc(), Study.id.desc()))
+    return [_summary(*row) for row in rows]
 
 
-def _count(table: type[StudyNeuron | Condition | Rater], scope: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).select_from(table).where(scope).scalar_subquery()
+def _summary(study: Study, subject: str, n_conditions: int, *counts: int) -> StudySummary:
+    n_neurons, n_for_everybody, n_limited, n_raters, n_judged = counts
+    wanted = _n_wanted(study, n_raters, n_for_everybody, n_limited)
+    row = (study.slug, study.title, study.status, subject, n_neurons, n_conditions, n_raters, n_judged, wanted)
+    return StudySummary(*row, study.created_at)
+
+
+def _counts() -> tuple[sa.ScalarSelect[int], ...]:
+    """Neurons, neurons for every rater, sum of the other quotas, raters taking part, judgements: all of `Study`."""
+    neurons = sa.select(sa.func.count(StudyNeuron.neuron_id)).where(StudyNeuron.study_id == Study.id)
+    limited = sa.select(sa.func.coalesce(sa.func.sum(StudyNeuron.quota), 0)).where(StudyNeuron.study_id == Study.id)
+    raters = sa.select(sa.func.count(Rater.id)).where(Rater.study_id == Study.id, is_taking_part())
+    judged = sa.select(sa.func.count(Assignment.id)).join(Rater, Assignment.rater_id == Rater.id)
+    counted = (Rater.study_id == Study.id, Rater.is_dry_run.is_(False), Rater.deleted_at.is_(None))
+    queries = (
+        neurons,
+        neurons.where(StudyNeuron.quota.is_(None)),
+        limited,
+        raters,
+        judged.where(*counted, Assignment.submitted_at.is_not(None)),
+    )
+    return tuple(query.correlate(Study).scalar_subquery() for query in queries)
+
+
+def _n_wanted(study: Study, n_raters: int, n_for_everybody: int, n_limited: int) -> int:
+    # Quotas are set at opening: before that every neuron looks as if it were for everybody.
+    if study.opened_at is None:
+        return 0
+    return n_wanted(Protocol.model_validate(study.protocol), n_raters, n_for_everybody, n_limited)
 
 
 def study_status(session: Session, slug: str) -> StudyStatus:
-    """How far a study is, rater by rater. Errors: UnknownName."""
+    """A study's state and how far it is, in counts. Errors: UnknownName."""
     study = study_named(session, slug)
+    counts = session.execute(sa.select(*_counts()).select_from(Study).where(Study.id == study.id)).one()
+    n_neurons, n_for_everybody, n_limited, n_raters, n_judged = tuple(counts)
     return StudyStatus(
         slug=study.slug,
         title=study.title,
@@ -142,65 +190,22 @@ def study_status(session: Session, slug: str) -> StudyStatus:
         subject=study.subject.name,
         instructions=study.instructions,
         neuron_set=study.neuron_set,
+        protocol=Protocol.model_validate(study.protocol),
         conditions=condition_names(study),
-        n_neurons=_n_neurons(session, study),
+        n_neurons=n_neurons,
+        n_raters=n_raters,
+        n_judged=n_judged,
+        n_wanted=_n_wanted(study, n_raters, n_for_everybody, n_limited),
         design_hash=study.design_hash,
         created_at=study.created_at,
         opened_at=study.opened_at,
+        paused_at=study.paused_at,
         closed_at=study.closed_at,
-        raters=_rater_statuses(session, study),
+        has_joining_link=study.join_hash is not None,
+        are_results_open=are_results_open(session, study),
     )
 
 
 def condition_names(study: Study) -> tuple[tuple[str, str], ...]:
     """(method, explainer) of each condition, in the study's order."""
     return tuple((condition.method, condition.explainer) for condition in study.conditions)
-
-
-def _n_neurons(session: Session, study: Study) -> int:
-    query = sa.select(sa.func.count()).select_from(StudyNeuron).where(StudyNeuron.study_id == study.id)
-    return session.scalar(query) or 0
-
-
-def _rater_statuses(session: Session, study: Study) -> tuple[RaterStatus, ...]:
-    # count() of a column leaves out nulls: of submitted_at it counts the judgements, of id the assignments.
-    counts = (sa.func.count(Assignment.submitted_at), sa.func.count(Assignment.id))
-    query = sa.select(Rater, *counts).outerjoin(Assignment, Assignment.rater_id == Rater.id)
-    mine = query.where(Rater.study_id == study.id).group_by(Rater.id).order_by(Rater.number)
-    return tuple(_rater_status(rater, n_judged, n) for rater, n_judged, n in session.execute(mine))
-
-
-def _rater_status(rater: Rater, n_judged: int, n_assignments: int) -> RaterStatus:
-    is_revoked = rater.revoked_at is not None
-    name = f"rater-{rater.number}"
-    return RaterStatus(rater.number, name, n_judged, n_assignments, rater.invited_at, rater.expires_at, is_revoked)
-
-
-def study_results(session: Session, slug: str) -> StudyResults:
-    """Table 5 of a closed study. Errors: UnknownName; Conflict while it is not closed."""
-    study = closed_study(session, slug)
-    rows = list(rating_rows(session, study))
-    return StudyResults(
-        slug=study.slug,
-        title=study.title,
-        subject=study.subject.name,
-        n_neurons=_n_neurons(session, study),
-        n_raters=len({row.rater for row in rows}),
-        n_judgements=len({(row.rater, row.layer, row.neuron) for row in rows}),
-        n_merged_cards=_n_merged_cards(session, study),
-        design_hash=study.design_hash or "",
-        closed_at=study.closed_at or study.created_at,
-        rows=table5(map(_judged_text, rows), condition_names(study)),
-    )
-
-
-def _judged_text(row: RatingRow) -> JudgedText:
-    judgement = (row.rater, row.layer, row.neuron)
-    return JudgedText(judgement, row.method, row.explainer, row.rating, row.best_share)
-
-
-def _n_merged_cards(session: Session, study: Study) -> int:
-    judged = (Rater.study_id == study.id, Assignment.submitted_at.is_not(None))
-    cards = sa.select(Card.id).join(Assignment, Card.assignment_id == Assignment.id).join(Rater).where(*judged)
-    merged = cards.join(CardCondition, CardCondition.card_id == Card.id).group_by(Card.id).having(sa.func.count() > 1)
-    return session.scalar(sa.select(sa.func.count()).select_from(merged.subquery())) or 0

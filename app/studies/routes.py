@@ -1,35 +1,29 @@
-"""The pages of admins and researchers: studies from creation to results and downloads.
+"""The pages of admins and researchers on studies before they open: the list, a new one, a draft until its opening.
 
-`router` holds all routes of this concept, those of raters included.
+`router` holds all routes of this concept, those of running studies and of raters included.
 """
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from app.database import utc_now
 from app.errors import NeuronJuryError
-from app.studies import export, lifecycle, queries, rating_routes
-from app.studies.admin_pages import (
-    ClosingPage,
-    HiddenResultsPage,
-    InvitationsPage,
-    NewStudyPage,
-    StudyListPage,
-    results_page,
-    study_line,
-    study_page,
-)
+from app.studies import draft_routes, lifecycle, queries, running_routes
+from app.studies.admin_pages import ImportPage, NewStudyPage, PlanView, StudyListPage, plan_view, study_line
 from app.studies.choices import condition_choices, subject_names
-from app.studies.forms import InviteForm, NewStudyForm, SentNewStudy
-from app.studies.invitations import invite_raters
-from app.studies.models import CLOSED, DRAFT
-from app.web.dependencies import CurrentAdmin, CurrentResearcher, SessionDep, SettingsDep
+from app.studies.design_file import import_design, is_same_design
+from app.studies.design_format import read_design
+from app.studies.forms import NewStudyForm, SentImport, SentNewStudy
+from app.studies.models import DRAFT, Study
+from app.studies.protocol_form import WrongField
+from app.studies.rating import routes as rating_routes
+from app.studies.running_pages import study_page
+from app.web.dependencies import CurrentAdmin, CurrentResearcher, SessionDep
+from app.web.security import LARGEST_REQUEST
 from app.web.templating import page, redirect
+from app.web.visitors import Visitor
 
 studies = APIRouter(prefix="/studies")
 
@@ -48,96 +42,85 @@ def new_study(request: Request, session: SessionDep, _: CurrentAdmin, subject: s
 
 
 @studies.post("/new")
-def create_study(request: Request, session: SessionDep, _: CurrentAdmin, form: SentNewStudy) -> Response:
+def create_study(request: Request, session: SessionDep, visitor: CurrentAdmin, form: SentNewStudy) -> Response:
     try:
-        lifecycle.create_study(
-            session,
-            slug=form.slug,
-            title=form.title,
-            subject_name=form.subject,
-            conditions=form.condition_pairs,
-            neurons=form.neuron_set(),
-            seed=form.seed_number,
-            instructions=form.instructions or None,
-        )
+        study = _created(session, form, visitor)
     except NeuronJuryError as error:
         session.rollback()
-        return page(request, _new_study_page(session, form, str(error)), status=error.http_status)
+        return page(request, _new_study_page(session, form, error=error), status=error.http_status)
+    if form.is_trial:
+        plan = plan_view(form.protocol_form.protocol(), study.neuron_set["n_neurons"])
+        session.rollback()
+        return page(request, _new_study_page(session, form, plan))
     return redirect(f"/studies/{form.slug}", notice="The draft is made. Look it over, then open it.")
 
 
-@studies.get("/{slug}")
-def study(slug: str, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
-    status = queries.study_status(session, slug)
-    findings = lifecycle.lint_study(session, slug) if status.status == DRAFT else ()
-    return page(request, study_page(status, findings))
+def _created(session: Session, form: NewStudyForm, visitor: Visitor) -> Study:
+    return lifecycle.create_study(
+        session,
+        slug=form.slug,
+        title=form.title,
+        subject_name=form.subject,
+        conditions=form.condition_pairs,
+        neurons=form.neuron_set(),
+        seed=form.seed_number,
+        instructions=form.instructions or None,
+        protocol=form.protocol_form.protocol(),
+        who=visitor.name,
+        now=utc_now(),
+    )
 
 
-@studies.post("/{slug}/open")
-def open_study(slug: str, session: SessionDep, _: CurrentAdmin) -> Response:
-    lifecycle.open_study(session, slug, utc_now())
-    return redirect(f"/studies/{slug}", notice="The study is open. Now invite raters.")
-
-
-@studies.post("/{slug}/invite")
-def invite(
-    slug: str,
-    request: Request,
-    session: SessionDep,
-    settings: SettingsDep,
-    _: CurrentAdmin,
-    n_raters: Annotated[str, Form()] = "",
-    n_days: Annotated[str, Form()] = "",
-) -> Response:
-    form, now = InviteForm(n_raters, n_days), utc_now()
-    invitations = invite_raters(session, slug, form.n, now, now + timedelta(days=form.days))
-    links = tuple(f"{settings.public_url.rstrip('/')}/r/{invitation.code}" for invitation in invitations)
-    return page(request, InvitationsPage(slug, queries.study_status(session, slug).title, links, form.days))
-
-
-@studies.get("/{slug}/close")
-def closing(slug: str, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
-    return page(request, ClosingPage(queries.study_status(session, slug)))
-
-
-@studies.post("/{slug}/close")
-def close_study(slug: str, session: SessionDep, _: CurrentAdmin) -> Response:
-    lifecycle.close_study(session, slug, utc_now())
-    return redirect(f"/studies/{slug}/results", notice="The study is closed.")
-
-
-@studies.get("/{slug}/results")
-def results(slug: str, request: Request, session: SessionDep, _: CurrentResearcher) -> Response:
-    status = queries.study_status(session, slug)
-    if status.status != CLOSED:
-        return page(request, HiddenResultsPage(status))
-    return page(request, results_page(queries.study_results(session, slug)))
-
-
-@studies.get("/{slug}/ratings.csv")
-def ratings_csv(slug: str, request: Request, _: CurrentResearcher) -> Response:
-    lines = export.stream_ratings_csv(request.app.state.database, slug)
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=_download(f"{slug}-ratings.csv"))
-
-
-@studies.get("/{slug}/table5.csv")
-def table5_csv(slug: str, session: SessionDep, _: CurrentResearcher) -> Response:
-    csv = export.table5_csv(session, slug)
-    return PlainTextResponse(csv, media_type="text/csv; charset=utf-8", headers=_download(f"{slug}-table5.csv"))
-
-
-def _download(file_name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{file_name}"'}
-
-
-def _new_study_page(session: Session, form: NewStudyForm, problem: str | None = None) -> NewStudyPage:
+def _new_study_page(
+    session: Session, form: NewStudyForm, plan: PlanView | None = None, error: NeuronJuryError | None = None
+) -> NewStudyPage:
     subjects = subject_names(session)
     if form.subject not in subjects:
         form = replace(form, subject=subjects[0] if subjects else "")
-    return NewStudyPage(subjects, condition_choices(session, form.subject), form, problem)
+    wrong_field = error.field if isinstance(error, WrongField) else None
+    problem = None if error is None else str(error)
+    return NewStudyPage(subjects, condition_choices(session, form.subject), form, plan, problem, wrong_field)
+
+
+@studies.get("/import")
+def importing(request: Request, _: CurrentAdmin) -> Response:
+    return page(request, _import_page())
+
+
+@studies.post("/import")
+def import_study(request: Request, session: SessionDep, visitor: CurrentAdmin, form: SentImport) -> Response:
+    try:
+        text = form.design_text()
+        study = import_design(session, text, form.slug or None, now=utc_now(), who=visitor.name)
+    except NeuronJuryError as error:
+        session.rollback()
+        return page(request, _import_page(form.slug, str(error)), status=error.http_status)
+    return redirect(f"/studies/{study.slug}", notice=_import_notice(session, study, text))
+
+
+def _import_page(slug: str = "", problem: str | None = None) -> ImportPage:
+    return ImportPage(slug, LARGEST_REQUEST // 1024**2, problem)
+
+
+def _import_notice(session: Session, study: Study, text: str) -> str:
+    expected = read_design(text).design_hash
+    if expected is None:
+        return "The design is here as a draft."
+    if is_same_design(session, study, expected):
+        return "The design is here as a draft. It will open under the same design hash."
+    return "The design is here as a draft, but it is not the one that the file's design hash names."
+
+
+@studies.get("/{slug}")
+def study(
+    slug: str, request: Request, session: SessionDep, visitor: CurrentAdmin, sd: str = "", correlation: str = ""
+) -> Response:
+    if queries.study_named(session, slug).status != DRAFT:
+        return page(request, study_page(session, slug, utc_now()))
+    return draft_routes.show_draft(request, session, visitor, slug, sd, correlation)
 
 
 # At the end: a router takes over the routes that another one has by now.
 router = APIRouter(include_in_schema=False)
-router.include_router(studies)
-router.include_router(rating_routes.router)
+for part in (studies, draft_routes.router, running_routes.router, rating_routes.router):
+    router.include_router(part)

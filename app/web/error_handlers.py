@@ -51,8 +51,8 @@ def on_invalid_request(request: Request, error: Exception) -> Response:
 
 
 def on_unexpected_error(request: Request, error: Exception) -> Response:
-    # The path alone: a query or a header could carry what has no place in a log. No more has an invitation's code.
-    path = "/r/..." if request.url.path.startswith("/r/") else request.url.path
+    # The path alone: a query or a header could carry what has no place in a log. No more has the code of a link.
+    path = next((f"{room}..." for room in ("/r/", "/join/") if request.url.path.startswith(room)), request.url.path)
     log.error("unexpected error at %s %s", request.method, path, exc_info=error)
     response = error_response(request, 500, INTERNAL)
     # This handler answers outside every middleware, so it brings the security headers itself.

@@ -61,7 +61,9 @@ def wants_json(request: Request) -> bool:
 
 def _way_out(request: Request) -> tuple[str, str]:
     visitor = getattr(request.state, "visitor", None)
-    came_to_rate = request.url.path.startswith(("/r/", "/rate"))
     if visitor is not None and visitor.is_rater:
         return "/rate", "Back to your ratings"
-    return ("/rate", "Try again") if came_to_rate else ("/", "To the start page")
+    if request.url.path.startswith(("/r/", "/join/")):
+        # The link itself, with what a recruiting site added to it: without a session there is no other way in.
+        return request.url.path + (f"?{request.url.query}" if request.url.query else ""), "Try again"
+    return ("/rate", "Try again") if request.url.path.startswith("/rate") else ("/", "To the start page")

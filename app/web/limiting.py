@@ -13,8 +13,10 @@ LIMITS: dict[str, RateLimitItem] = {
     "login": RateLimitItemPerMinute(10, 10),
     "login-anyone": RateLimitItemPerMinute(100, 10),
     "invitation": RateLimitItemPerMinute(30, 1),
+    "joining": RateLimitItemPerMinute(60, 1),
 }
-"""Attempts per stretch of minutes: one name from one address; any name from one address; invitations from one address.
+"""Attempts per stretch of minutes: one name from one address; any name from one address; invitations and joining links
+from one address, where opening a link and pressing the button are two.
 A whole class behind one address opens its invitations in a few minutes; a code of 128 bits stays unguessable."""
 
 

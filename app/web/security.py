@@ -17,7 +17,7 @@ LARGEST_REQUEST = 1024 * 1024
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 
-ROOMS_OF_RATERS = ("/r", "/rate", "/static", "/healthz")
+ROOMS_OF_RATERS = ("/r", "/join", "/rate", "/static", "/healthz")
 """The only paths, and those below them, that a rater's browser may visit. Nothing else decides this."""
 
 CONTENT_SECURITY_POLICY = "; ".join(

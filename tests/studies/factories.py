@@ -8,18 +8,30 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.neurons.models import SubjectModel
+from app.studies.dealing import deal_share
 from app.studies.invitations import Invitation, invite_raters, redeem_invitation
-from app.studies.judging import record_judgement
 from app.studies.lifecycle import close_study, create_study, open_study
 from app.studies.models import Rater, Study
 from app.studies.neuron_sets import PerLayer
-from app.studies.rating_page import RatingPage, assignment_page, mark_shown, next_assignment
+from app.studies.protocol import Protocol
+from app.studies.rating.judging import record_judgement
+from app.studies.rating.reading import RatingPage, assignment_page, mark_shown, next_assignment
 from tests.factories import make_explanation, make_neuron, make_records, make_subject
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250000, tzinfo=UTC)
 METHODS = ("original", "summary", "highlight", "hs", "avhs")
 EXPLAINER = "local:toy"
 CONDITIONS = tuple((method, EXPLAINER) for method in METHODS)
+PLAIN = Protocol(
+    sharing="crossed",
+    n_puzzles=0,
+    n_right_to_pass=0,
+    check_percent=0,
+    asks_for_guesses=False,
+    exclude_failed_checks_percent=None,
+    exclude_too_fast_percent=None,
+)
+"""Every rater judges every neuron, and nothing else is asked."""
 Texts = Callable[[int, int, str], str]
 """Layer, index and method of an explanation -> its text."""
 
@@ -44,21 +56,32 @@ def make_open_study(
     n_raters: int = 2,
     texts: Texts = distinct_text,
     order_key: bytes | None = None,
+    protocol: Protocol = PLAIN,
 ) -> OpenStudy:
-    """A study of its own subject model, two neurons in each layer (n_neurons is even), opened, with raters invited.
+    """A study of its own subject model, two neurons in each layer (n_neurons is even), opened, with raters invited who
+    have come to the judging, one after the other.
 
     order_key: of all orders; None keeps the random one.
     """
     with database.writing() as session:
         make_explained_subject(session, f"toy-{slug}", n_layers=n_neurons // 2, texts=texts)
-        study = make_draft(session, slug, n_per_layer=2)
+        study = make_draft(session, slug, n_per_layer=2, protocol=protocol)
         study.order_key = order_key or study.order_key
         open_study(session, slug, NOW)
         invitations = invite_raters(session, slug, n_raters, NOW, NOW + timedelta(days=7))
+        for invitation in invitations:
+            bring_to_the_judging(session, redeem_invitation(session, invitation.code, NOW))
     return OpenStudy(slug, tuple(invitations))
 
 
-def make_draft(session: Session, slug: str, n_per_layer: int) -> Study:
+def bring_to_the_judging(session: Session, rater: Rater, now: datetime = NOW) -> int:
+    """The rater has agreed, read and practised, and is dealt a share; of how many neurons."""
+    rater.consented_at = rater.instructed_at = rater.passed_practice_at = now
+    session.flush()
+    return deal_share(session, rater, now)
+
+
+def make_draft(session: Session, slug: str, n_per_layer: int, protocol: Protocol = PLAIN) -> Study:
     return create_study(
         session,
         slug=slug,
@@ -68,6 +91,7 @@ def make_draft(session: Session, slug: str, n_per_layer: int) -> Study:
         neurons=PerLayer(n_per_layer),
         seed=7,
         instructions="Judge by the activations.",
+        protocol=protocol,
     )
 
 

@@ -14,8 +14,17 @@ from app.neurons.models import Neuron, SubjectModel
 from app.studies.invitations import invite_raters
 from app.studies.lifecycle import close_study, open_study
 from app.studies.models import Assignment, Rater
-from tests.forms import forms_of, submit
-from tests.studies.factories import EXPLAINER, METHODS, Texts, distinct_text, make_draft, make_explained_subject
+from app.studies.protocol import Protocol
+from tests.forms import form_of, forms_of, submit
+from tests.studies.factories import (
+    EXPLAINER,
+    METHODS,
+    PLAIN,
+    Texts,
+    distinct_text,
+    make_draft,
+    make_explained_subject,
+)
 
 VALID_DAYS = 7
 
@@ -29,13 +38,19 @@ class RunningStudy:
 
 
 def start_study(
-    database: Database, *, slug: str = "demo", n_neurons: int = 2, n_raters: int = 2, texts: Texts = distinct_text
+    database: Database,
+    *,
+    slug: str = "demo",
+    n_neurons: int = 2,
+    n_raters: int = 2,
+    texts: Texts = distinct_text,
+    protocol: Protocol = PLAIN,
 ) -> RunningStudy:
     """An open study of n_neurons (even) with raters invited just now."""
     now = utc_now()
     with database.writing() as session:
         make_explained_subject(session, f"toy-{slug}", n_layers=n_neurons // 2, texts=texts)
-        make_draft(session, slug, n_per_layer=2)
+        make_draft(session, slug, n_per_layer=2, protocol=protocol)
         open_study(session, slug, now)
         invitations = invite_raters(session, slug, n_raters, now, now + timedelta(days=VALID_DAYS))
     return RunningStudy(slug, tuple(f"/r/{invitation.code}" for invitation in invitations))
@@ -67,8 +82,22 @@ def close(database: Database, study: RunningStudy) -> None:
 
 
 def begin(client: TestClient, link: str) -> httpx2.Response:
-    """Opens the invitation, presses Begin and arrives at what comes next."""
+    """Opens the invitation, presses Begin, agrees, reads the instructions and arrives at what comes next."""
+    page = enter(client, link)
+    for step in ("/rate/consent", "/rate/instructions"):
+        if str(page.url).endswith(step):
+            page = take_step(client, page, step, answer="agree")
+    return page
+
+
+def enter(client: TestClient, link: str) -> httpx2.Response:
+    """Opens the invitation, presses Begin and arrives at the first step."""
     return follow(client, submit(client, client.get(link)))
+
+
+def take_step(client: TestClient, page: httpx2.Response, step: str, **fields: str) -> httpx2.Response:
+    """Presses the button of a step's form on this page, with the fields it sends, and arrives at what comes next."""
+    return follow(client, client.post(step, data=form_of(page, step).values | fields))
 
 
 def follow(client: TestClient, response: httpx2.Response) -> httpx2.Response:

@@ -2,20 +2,19 @@
 
 import html
 import re
+from typing import Any
 
-import httpx2
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from app.database import Database
-from app.studies import export
-from app.studies.models import OPEN, Rater, Study, StudyNeuron
-from app.studies.queries import study_results
-from app.studies.table5 import mean_cell, share_cell
-from tests.forms import form_token_of, forms_of, submit
-from tests.studies.factories import EXPLAINER, METHODS, make_draft, make_explained_subject
-from tests.studies.raters_browser import RunningStudy, add_batch, begin, close, judge_all, judgement, start_study
+from app.studies.audit import audit_lines
+from app.studies.models import Rater, Study, StudyNeuron
+from app.studies.protocol import Protocol
+from tests.forms import Answer, form_token_of, forms_of, submit
+from tests.studies.factories import EXPLAINER, METHODS, PLAIN, make_draft, make_explained_subject
+from tests.studies.raters_browser import RunningStudy, add_batch, begin, close, judge_all, start_study
 
 CONDITIONS = [f"{method}@{EXPLAINER}" for method in METHODS]
 
@@ -42,12 +41,12 @@ def judged_and_closed(database: Database, client: TestClient) -> RunningStudy:
     return study
 
 
-def text_of(page: httpx2.Response) -> str:
+def text_of(page: Answer) -> str:
     """The visible words, each run of blanks one blank."""
     return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.text.split("<main", 1)[1])))
 
 
-def table_of(page: httpx2.Response) -> list[list[str]]:
+def table_of(page: Answer) -> list[list[str]]:
     """The cells of the first table's body."""
     body = page.text.split("<tbody>", 1)[1].split("</tbody>", 1)[0]
     rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
@@ -55,8 +54,8 @@ def table_of(page: httpx2.Response) -> list[list[str]]:
     return [[html.unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in row] for row in cells]
 
 
-def problem_of(page: httpx2.Response) -> str:
-    found = re.search(r'<p class="notice notice-bad"[^>]*>No draft was made: (.*?)</p>', page.text)
+def problem_of(page: Answer) -> str:
+    found = re.search(r'<p class="notice notice-bad"[^>]*>No draft was made: (.*?)(?: <a .*)?</p>', page.text)
     return "" if found is None else html.unescape(found[1])
 
 
@@ -85,15 +84,16 @@ def test_conditions_of_another_subject_are_not_offered(database: Database, admin
 
 
 def test_without_a_recorded_subject_the_form_says_what_to_do(admin_client: TestClient) -> None:
-    assert "Run neuronjury record first." in text_of(admin_client.get("/studies/new"))
+    assert "Run neuronjury record first, or import a design" in text_of(admin_client.get("/studies/new"))
+
+
+TWO_OF_LAYER_1 = {"neuron_choice": "per_layer", "n_per_layer": "2", "layers": "1"}
 
 
 def test_a_study_is_made_of_neurons_per_layer(database: Database, admin_client: TestClient) -> None:
     explained_subject(database)
     form = admin_client.get("/studies/new")
-    answer = submit(
-        admin_client, form, title="Which fits?", slug="fits", conditions=CONDITIONS[:2], n_per_layer="2", layers="1"
-    )
+    answer = submit(admin_client, form, title="Which fits?", slug="fits", conditions=CONDITIONS[:2], **TWO_OF_LAYER_1)
     assert (answer.status_code, answer.headers["location"]) == (303, "/studies/fits")
     page = text_of(admin_client.get("/studies/fits"))
     assert "Which fits?" in page
@@ -127,8 +127,13 @@ REFUSED = [
     ({"title": " "}, 400, "a title of 0 characters"),
     ({"conditions": CONDITIONS[:1]}, 400, "1 condition; expected two or more to compare"),
     ({"conditions": [*CONDITIONS[:1], "summary@openai:x"]}, 404, "no explanation of toy by summary@openai:x"),
-    ({"n_per_layer": "0"}, 400, "neurons per layer is '0'; expected a whole number from 1 to 10000"),
-    ({"n_per_layer": "3"}, 400, "too few neurons have an explanation by every condition"),
+    ({"neuron_choice": "per_layer", "n_per_layer": "0"}, 400, "neurons per layer is '0'; expected a whole number"),
+    ({"neuron_choice": "per_layer", "n_per_layer": "3"}, 400, "too few neurons have an explanation by every"),
+    ({"n_neurons": "0"}, 400, "number of neurons is '0'; expected a whole number from 1 to 100000"),
+    ({"n_neurons": "5"}, 400, "4 neurons have an explanation by every condition; expected 5 or more"),
+    ({"n_raters": "none"}, 400, "Raters planned is 'none'; expected a whole number from 1 to 10000"),
+    ({"n_right_to_pass": "4"}, 400, "4 puzzles right to pass of 3; expected at most all"),
+    ({"completion_url": "http://x.org"}, 400, "completion address 'http://x.org'; expected one that begins with"),
     ({"layers": "0-"}, 400, "layers has '0-'; expected numbers and ranges such as 0-11, 14"),
     ({"seed": "x"}, 400, "seed is 'x'; expected a whole number from 0 to"),
     ({"neuron_choice": "listed"}, 400, "the list of neurons is empty"),
@@ -138,12 +143,12 @@ REFUSED = [
 
 @pytest.mark.parametrize(("spoilt", "status", "problem"), REFUSED)
 def test_a_refused_form_says_why_and_keeps_what_was_typed(
-    database: Database, admin_client: TestClient, spoilt: dict[str, object], status: int, problem: str
+    database: Database, admin_client: TestClient, spoilt: dict[str, Any], status: int, problem: str
 ) -> None:
     explained_subject(database)
     draft(database, "taken")
     form = admin_client.get("/studies/new?subject=toy")
-    sent: dict[str, object] = {"title": "Mine", "slug": "mine", "conditions": CONDITIONS, "n_per_layer": "1"}
+    sent: dict[str, Any] = {"title": "Mine", "slug": "mine", "conditions": CONDITIONS, "n_neurons": "4"}
     answer = submit(admin_client, form, **(sent | spoilt))
     assert answer.status_code == status
     assert problem_of(answer).startswith(problem)
@@ -152,6 +157,70 @@ def test_a_refused_form_says_why_and_keeps_what_was_typed(
         expected = spoilt.get(name, {"slug": "mine", "seed": "1"}.get(name, ""))
         assert str(kept[name]).strip() == str(expected).strip()
     assert n_studies(database) == 1
+
+
+def test_what_a_study_comes_to_is_shown_before_it_is_made(database: Database, admin_client: TestClient) -> None:
+    explained_subject(database)
+    form = admin_client.get("/studies/new")
+    sent = next(each.values for each in forms_of(form) if each.method == "post")
+    sent |= {"title": "Mine", "slug": "mine", "conditions": CONDITIONS, "n_neurons": "4", "n_raters": "2"}
+    shown = admin_client.post("/studies/new", data=sent | {"step": "try"})
+    assert shown.status_code == 200
+    assert (
+        "Each of 2 raters judges 3 neurons, 1 of them shared by all. The other 3 are judged once. "
+        "That makes 5 judgements of each condition."
+    ) in text_of(shown)
+    assert table_of(shown)[0] == ["0.1", "5.7 %", "669", "no"]
+    assert n_studies(database) == 0
+    assert submit(admin_client, shown, conditions=CONDITIONS).status_code == 303
+    assert n_studies(database) == 1
+
+
+def test_the_protocol_is_chosen_on_the_form(database: Database, admin_client: TestClient) -> None:
+    explained_subject(database)
+    chosen = {
+        "sharing": "overlap", "n_raters": "7", "raters_per_neuron": "4", "neurons_per_rater": "", "evidence_top": "6",
+        "check_percent": "0", "exclude_failed_checks_percent": "", "consent": "You may stop.", "n_puzzles": "2",
+        "too_fast_seconds": "2,5", "completion_url": "https://example.org/done",
+    }  # fmt: skip
+    form = admin_client.get("/studies/new")
+    fields = {"title": "Mine", "slug": "mine", "conditions": CONDITIONS, "n_neurons": "4"}
+    sent = next(each.values for each in forms_of(form) if each.method == "post") | fields | chosen
+    del sent["names_neurons"]
+    assert admin_client.post("/studies/new", data=sent).status_code == 303
+    with database.reading() as session:
+        study = session.scalars(sa.select(Study)).one()
+        assert Protocol.model_validate(study.protocol) == Protocol(
+            sharing="overlap",
+            n_raters=7,
+            raters_per_neuron=4,
+            evidence={"top": 6, "random": 10},
+            check_percent=0,
+            exclude_failed_checks_percent=None,
+            consent="You may stop.",
+            n_puzzles=2,
+            too_fast_seconds=2.5,
+            completion_url="https://example.org/done",
+            names_neurons=False,
+        )
+        assert [(line.who, line.kind) for line in audit_lines(session, study)] == [("ada", "created")]
+
+
+def test_the_field_in_error_is_marked_and_its_part_unfolded(database: Database, admin_client: TestClient) -> None:
+    explained_subject(database)
+    form = admin_client.get("/studies/new")
+    fields: dict[str, Any] = {
+        "title": "Mine",
+        "slug": "mine",
+        "conditions": CONDITIONS,
+        "exclude_too_fast_percent": "101",
+    }
+    answer = submit(admin_client, form, **fields)
+    assert answer.status_code == 400
+    assert re.findall(r'id="(\w+)"[^>]*aria-invalid="true"', answer.text) == ["exclude_too_fast_percent"]
+    assert '<a href="#exclude_too_fast_percent">' in answer.text
+    unfolded = re.findall(r"<details open><summary>(.*?)</summary>", answer.text)
+    assert unfolded == ["Who is left out of the analysis"]
 
 
 def test_a_file_that_is_no_text_is_refused(database: Database, admin_client: TestClient) -> None:
@@ -183,60 +252,6 @@ def test_opening_freezes_a_draft_and_invites_raters(database: Database, admin_cl
     assert not re.search(r"/r/[0-9a-f]{32}", admin_client.get("/studies/demo").text)
 
 
-def test_texts_that_betray_their_origin_block_the_opening(database: Database, admin_client: TestClient) -> None:
-    with database.writing() as session:
-        make_explained_subject(
-            session,
-            "toy-demo",
-            texts=lambda layer, i, method: "As an AI, I" if layer == i == 0 == METHODS.index(method) else method[::-1],
-        )
-        make_draft(session, "demo", n_per_layer=2)
-    page = admin_client.get("/studies/demo")
-    assert [row[:3] for row in table_of(page)] == [["0:0", "Original", EXPLAINER]]
-    assert all(form.action != "/studies/demo/open" for form in forms_of(page))
-    refused = admin_client.post(
-        "/studies/demo/open", data={"form_token": form_token_of(admin_client.get("/studies/new"))}
-    )
-    assert refused.status_code in (400, 403)
-
-
-@pytest.mark.parametrize(("n_raters", "n_days"), [("0", "30"), ("many", "30"), ("1", "-1"), ("", "")])
-def test_invitations_out_of_range_invite_nobody(
-    database: Database, admin_client: TestClient, n_raters: str, n_days: str
-) -> None:
-    start_study(database, n_raters=1)
-    page = admin_client.get("/studies/demo")
-    answer = submit(admin_client, page, "/studies/demo/invite", n_raters=n_raters, n_days=n_days)
-    assert answer.status_code == 400
-    assert "expected a whole number from 1 to" in answer.text
-    with database.reading() as session:
-        assert session.scalar(sa.select(sa.func.count(Rater.id))) == 1
-
-
-def test_progress_is_counts_and_no_judgement(
-    database: Database, admin_client: TestClient, new_client: TestClient
-) -> None:
-    study = start_study(database)
-    page = begin(new_client, study.links[0])
-    submit(new_client, page, **judgement(page, 5, 4, 3, 2, 1))
-    shown = admin_client.get("/studies/demo")
-    assert "1 of 4 judgements are in." in text_of(shown)
-    assert [(row[0], row[2]) for row in table_of(shown)] == [("rater-1", "1 of 2"), ("rater-2", "0 of 2")]
-    assert not re.search(r"\b[1-5]\.\d{3}\b|\d+\.\d\d %", shown.text)
-
-
-def test_closing_asks_first(database: Database, admin_client: TestClient) -> None:
-    study = start_study(database)
-    question = admin_client.get("/studies/demo/close")
-    assert "0 of 4 judgements by 2 raters are in." in text_of(question)
-    with database.reading() as session:
-        assert session.scalars(sa.select(Study.status)).one() == OPEN
-    answer = submit(admin_client, question)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/studies/{study.slug}/results")
-    again = admin_client.get("/studies/demo/close")
-    assert "This study is closed; only an open study can be closed." in text_of(again)
-
-
 def test_steps_out_of_order_are_refused(database: Database, admin_client: TestClient) -> None:
     draft(database)
     token = {"form_token": form_token_of(admin_client.get("/studies/demo"))}
@@ -249,49 +264,13 @@ def test_steps_out_of_order_are_refused(database: Database, admin_client: TestCl
 # Results ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", ["draft", "open"])
-def test_results_stay_hidden_until_the_closing(database: Database, admin_client: TestClient, status: str) -> None:
-    draft(database) if status == "draft" else start_study(database)
-    page = admin_client.get("/studies/demo/results")
-    assert page.status_code == 200
-    assert f"This study is {'a draft' if status == 'draft' else 'open'}." in text_of(page)
-    assert "<table" not in page.text
-    for name in ("ratings.csv", "table5.csv"):
-        assert admin_client.get(f"/studies/demo/{name}").status_code == 409
-
-
-def test_results_are_table5_and_its_downloads(
-    database: Database, admin_client: TestClient, new_client: TestClient
-) -> None:
-    study = judged_and_closed(database, new_client)
-    page = admin_client.get("/studies/demo/results")
-    with database.reading() as session:
-        rows = study_results(session, study.slug).rows
-        ratings, table5 = "".join(export.ratings_csv(session, study.slug)), export.table5_csv(session, study.slug)
-    titles = ["Original", "Summary", "Highlight", "HS", "AVHS"]
-    expected = [
-        [title, EXPLAINER, "2", mean_cell(row), share_cell(row)] for title, row in zip(titles, rows, strict=True)
-    ]
-    assert [row[:4] + row[5:] for row in table_of(page)] == expected
-    for name, content in (("ratings.csv", ratings), ("table5.csv", table5)):
-        download = admin_client.get(f"/studies/demo/{name}")
-        assert download.text == content
-        assert download.headers["content-type"] == "text/csv; charset=utf-8"
-        assert download.headers["content-disposition"] == f'attachment; filename="demo-{name}"'
-
-
-def test_a_study_that_nobody_judged_has_a_table_without_numbers(database: Database, admin_client: TestClient) -> None:
-    close(database, start_study(database))
-    page = admin_client.get("/studies/demo/results")
-    assert [row[2:] for row in table_of(page)] == [["0", "– ± –", "", "–"]] * 5
-
-
 # Who may see what ---------------------------------------------------------------------------------------------------
 
 
 def test_the_list_says_what_to_do_next(database: Database, admin_client: TestClient, new_client: TestClient) -> None:
     draft(database, "first")
-    waiting = start_study(database, slug="second", n_raters=1)
+    one = PLAIN.model_copy(update={"n_raters": 1})
+    waiting = start_study(database, slug="second", n_raters=1, protocol=one)
     assert [row[-1] for row in table_of(admin_client.get("/studies"))] == ["Wait for judgements", "Open it"]
     judge_all(new_client, begin(new_client, waiting.links[0]))
     assert [row[-1] for row in table_of(admin_client.get("/studies"))] == ["Close it", "Open it"]

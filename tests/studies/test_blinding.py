@@ -43,13 +43,13 @@ def test_identical_texts_share_a_card() -> None:
 
 
 def test_a_shared_card_has_one_place_on_the_page_and_all_its_members() -> None:
-    page = deal_cards(KEY, 1, 0, ["years", "months", "Years.", "days", "hours"])
+    page = deal_cards(KEY, 1, 0, 0, ["years", "months", "Years.", "days", "hours"])
     assert sorted(card.members for card in page) == [(0, 2), (1,), (3,), (4,)]
 
 
 @given(st.lists(st.sampled_from(["a", "A", "b", "b.", "c"]), min_size=1, max_size=6))
 def test_every_text_is_on_exactly_one_card(texts: list[str]) -> None:
-    members = [member for card in deal_cards(KEY, 1, 0, texts) for member in card.members]
+    members = [member for card in deal_cards(KEY, 1, 0, 0, texts) for member in card.members]
     assert sorted(members) == list(range(len(texts)))
 
 

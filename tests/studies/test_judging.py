@@ -4,6 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,13 +13,12 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import Conflict, InvalidJudgement, NotAllowed, UnknownName
 from app.studies.invitations import revoke_rater
-from app.studies.judging import Judgement, Outcome, checked_judgement, record_judgement
 from app.studies.lifecycle import close_study
-from app.studies.models import Assignment, BestPick, JudgementEvent, Rating
-from app.studies.rating_page import RatingPage, assignment_page, mark_shown
+from app.studies.models import Assignment, BestPick, JudgementEvent, Rater, Rating, Study
+from app.studies.rating.judging import Outcome, record_judgement
+from app.studies.rating.reading import RatingPage, assignment_page, mark_shown
 from tests.studies.factories import NOW, OpenStudy, answers, close, first_page, make_open_study, rater_of
 
-TOKENS = ["a-token", "b-token", "c-token"]
 NEW = Outcome(is_new=True, is_changed=False)
 CHANGED = Outcome(is_new=False, is_changed=True)
 SAME = Outcome(is_new=False, is_changed=False)
@@ -43,6 +43,11 @@ def everything(database: Database) -> tuple[int, int, int, int]:
         return counts[0] or 0, counts[1] or 0, counts[2] or 0, submitted or 0
 
 
+def whole(ratings: dict[str, int], best: int) -> dict[str, Any]:
+    """A complete judgement as events have it."""
+    return {"ratings": ratings, "best": best, "cannot_judge": None, "comment": None}
+
+
 def test_a_judgement_is_stored_with_its_time_and_its_event(database: Database) -> None:
     study = make_open_study(database)
     with database.writing() as session:
@@ -56,7 +61,7 @@ def test_a_judgement_is_stored_with_its_time_and_its_event(database: Database) -
         assignment = session.scalars(sa.select(Assignment).where(Assignment.token == page.token)).one()
         assert (assignment.submitted_at, assignment.seconds) == (later, 42.5)
         event = session.scalars(sa.select(JudgementEvent)).one()
-        assert (event.at, event.judgement) == (later, {"ratings": {"0": 5, "1": 4, "2": 3, "3": 2, "4": 1}, "best": 1})
+        assert (event.at, event.judgement) == (later, whole({"0": 5, "1": 4, "2": 3, "3": 2, "4": 1}, 1))
     assert everything(database) == (5, 1, 1, 1)
 
 
@@ -89,48 +94,8 @@ def test_another_judgement_is_a_revision_on_record(database: Database, values: t
         assignment = session.scalars(sa.select(Assignment).where(Assignment.token == page.token)).one()
         assert (assignment.submitted_at, assignment.seconds) == (later, 10.0)
         events = session.scalars(sa.select(JudgementEvent.judgement).order_by(JudgementEvent.id)).all()
-        assert events[0] == {"ratings": {str(position): 4 for position in range(5)}, "best": 0}
-        assert events[1] == {"ratings": {str(place): value for place, value in enumerate(expected)}, "best": best}
-
-
-@pytest.mark.parametrize(
-    ("ratings", "best", "reason"),
-    [
-        ({"a-token": 1, "b-token": 2, "c-token": 7}, TOKENS[:1], "rating 7 on card C; expected 1-5"),
-        ({"a-token": "0", "b-token": 2, "c-token": 3}, TOKENS[:1], "rating 0 on card A; expected 1-5"),
-        ({"a-token": 1, "b-token": "6", "c-token": 3}, TOKENS[:1], "rating 6 on card B; expected 1-5"),
-        ({"a-token": 1, "b-token": "2.0", "c-token": 3}, TOKENS[:1], "rating 2.0 on card B; expected 1-5"),
-        ({"a-token": 1, "b-token": "²", "c-token": 3}, TOKENS[:1], "rating ² on card B; expected 1-5"),
-        ({"a-token": 1, "b-token": True, "c-token": 3}, TOKENS[:1], "rating True on card B; expected 1-5"),
-        ({"a-token": 1, "b-token": "", "c-token": 3}, TOKENS[:1], "no rating on card B; expected 1-5"),
-        ({"a-token": 1, "c-token": 3}, TOKENS[:1], "no rating on card B; expected 1-5"),
-        ({"a-token": 1, "b-token": 2, "c-token": 3}, [], "no best pick; expected exactly one of the cards A, B, C"),
-        (
-            {"a-token": 1, "b-token": 2, "c-token": 3},
-            TOKENS[:2],
-            "2 best picks; expected exactly one of the cards A, B, C",
-        ),
-        (
-            {"a-token": 1, "b-token": 2, "c-token": 3, "x": 4},
-            TOKENS[:1],
-            "answers for 1 cards that are not on this page; reload it and judge again",
-        ),
-        (
-            {"a-token": 1, "b-token": 2, "c-token": 3},
-            ["x"],
-            "answers for 1 cards that are not on this page; reload it and judge again",
-        ),
-    ],
-)
-def test_what_is_no_judgement_is_refused(ratings: dict[str, int | str], best: list[str], reason: str) -> None:
-    with pytest.raises(InvalidJudgement) as refused:
-        checked_judgement(TOKENS, ratings, best)
-    assert str(refused.value) == reason
-
-
-def test_answers_as_forms_send_them_are_a_judgement() -> None:
-    ratings: dict[str, int | str] = {"c-token": "5", "a-token": 1, "b-token": "3"}
-    assert checked_judgement(TOKENS, ratings, ["b-token"]) == Judgement({0: 1, 1: 3, 2: 5}, 1)
+        assert events[0] == whole({str(position): 4 for position in range(5)}, 0)
+        assert events[1] == whole({str(place): value for place, value in enumerate(expected)}, best)
 
 
 def test_a_refused_judgement_leaves_nothing_behind(database: Database) -> None:
@@ -163,6 +128,47 @@ def test_a_withdrawn_rater_cannot_judge(database: Database) -> None:
     study = make_open_study(database)
     message = refusal(database, study, lambda session: revoke_rater(session, study.slug, 1, NOW), NotAllowed)
     assert message == "this invitation has been withdrawn"
+
+
+def reclaim(session: Session) -> None:
+    session.execute(sa.update(Assignment).values(reclaimed_at=NOW))
+
+
+def test_a_neuron_that_went_to_others_takes_no_judgement(database: Database) -> None:
+    assert refusal(database, make_open_study(database), reclaim, UnknownName) == "there is no such page among yours"
+
+
+def test_a_rater_who_has_finished_cannot_judge(database: Database) -> None:
+    def finish(session: Session) -> None:
+        session.execute(sa.update(Rater).values(finished_at=NOW))
+
+    message = refusal(database, make_open_study(database), finish, Conflict)
+    assert message == "you have finished, and your answers stand"
+
+
+def test_a_deleted_rater_cannot_judge(database: Database) -> None:
+    def delete(session: Session) -> None:
+        session.execute(sa.update(Rater).values(deleted_at=NOW))
+
+    refusal(database, make_open_study(database), delete, NotAllowed)
+
+
+def test_a_paused_study_takes_what_is_on_the_screen(database: Database) -> None:
+    study = make_open_study(database)
+    with database.writing() as session:
+        page, rater = first_page(session, study), rater_of(session, study)
+        session.execute(sa.update(Study).values(paused_at=NOW))
+        assert record_judgement(session, rater, page.token, answers(page, (3,)), [page.cards[0].token], NOW) == NEW
+
+
+def test_a_judged_neuron_takes_changes_although_its_lease_is_over(database: Database) -> None:
+    study = make_open_study(database)
+    with database.writing() as session:
+        page, rater = first_page(session, study), rater_of(session, study)
+        record_judgement(session, rater, page.token, answers(page, (3,)), [page.cards[0].token], NOW)
+        reclaim(session)
+        changed = (answers(page, (2,)), [page.cards[0].token])
+        assert record_judgement(session, rater, page.token, *changed, NOW) == CHANGED
 
 
 def void(_: object) -> None:
@@ -246,4 +252,4 @@ def test_ten_different_changes_at_once_follow_each_other(database: Database) -> 
         assert (tuple(ratings), best) in changes
         assert (revisions, kinds) == (10, ["submitted"] + ["revised"] * 10)
         last = session.scalars(sa.select(JudgementEvent.judgement).order_by(JudgementEvent.id.desc())).first()
-        assert last == {"ratings": {str(place): value for place, value in enumerate(ratings)}, "best": best}
+        assert last == whole({str(place): value for place, value in enumerate(ratings)}, best)

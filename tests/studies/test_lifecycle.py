@@ -1,6 +1,6 @@
 """Creating, opening and closing a study."""
 
-from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -9,18 +9,25 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import Conflict, InvalidInput, UnknownName
 from app.explanations.models import Explanation
-from app.neurons.models import Neuron
+from app.neurons.models import Excerpt, Neuron
+from app.studies.audit import CLOSED as CLOSING
+from app.studies.audit import COMMAND_LINE, CREATED, OPENED, PAUSED, RESUMED, AuditLine, audit_lines
+from app.studies.conditions import parse_condition
 from app.studies.design import design_hash
+from app.studies.freezing import evidence_digests, quotas
+from app.studies.invitations import dry_run
 from app.studies.lifecycle import (
-    LintFinding,
+    DEFAULT_PROTOCOL,
     close_study,
     create_study,
-    lint_study,
     open_study,
-    parse_condition,
+    pause_study,
+    resume_study,
+    reword,
 )
-from app.studies.models import CLOSED, DRAFT, OPEN, FrozenText, Study
+from app.studies.models import CLOSED, DRAFT, OPEN, FrozenText, Rater, Study, StudyNeuron
 from app.studies.neuron_sets import NeuronSet, PerLayer
+from app.studies.protocol import CROSSED, Protocol
 from tests.factories import make_explanation, make_subject
 from tests.studies.factories import (
     CONDITIONS,
@@ -32,6 +39,8 @@ from tests.studies.factories import (
     make_explained_subject,
 )
 
+LATER = NOW + timedelta(hours=3)
+
 
 def create(
     session: Session,
@@ -40,6 +49,7 @@ def create(
     conditions: tuple[tuple[str, str], ...] = CONDITIONS,
     neurons: NeuronSet = PerLayer(1),
     title: str = "A title",
+    protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> Study:
     return create_study(
         session,
@@ -49,6 +59,8 @@ def create(
         conditions=conditions,
         neurons=neurons,
         seed=7,
+        protocol=protocol,
+        now=NOW,
     )
 
 
@@ -81,9 +93,10 @@ def test_a_slug_that_is_no_slug_is_refused(database: Database, slug: str) -> Non
         create(session, slug=slug)
 
 
-def test_a_study_cannot_take_the_address_of_the_form_for_new_ones(database: Database) -> None:
-    with pytest.raises(InvalidInput, match="slug 'new' is the address of the form"), database.writing() as session:
-        create(session, slug="new")
+@pytest.mark.parametrize("slug", ["new", "import"])
+def test_a_study_cannot_take_the_address_of_a_page(database: Database, slug: str) -> None:
+    with pytest.raises(InvalidInput, match=f"slug '{slug}' is the address of the form"), database.writing() as session:
+        create(session, slug=slug)
 
 
 def test_a_study_needs_a_title(database: Database) -> None:
@@ -100,13 +113,16 @@ def test_a_slug_can_be_taken_once(database: Database) -> None:
     assert n_studies(database) == 1
 
 
-def test_two_or_more_different_conditions_are_needed(database: Database) -> None:
+def test_two_to_ten_different_conditions_are_needed(database: Database) -> None:
     with database.writing() as session:
         make_explained_subject(session, "toy-demo")
     with pytest.raises(InvalidInput, match="1 condition; expected two or more"), database.writing() as session:
         create(session, conditions=CONDITIONS[:1])
     with pytest.raises(InvalidInput, match="condition hs@local:toy is there twice"), database.writing() as session:
         create(session, conditions=(*CONDITIONS, ("hs", EXPLAINER)))
+    eleven = tuple(("hs", f"openai:{number}") for number in range(11))
+    with pytest.raises(InvalidInput, match="11 conditions; expected at most ten"), database.writing() as session:
+        create(session, conditions=eleven)
     assert n_studies(database) == 0
 
 
@@ -132,15 +148,28 @@ def test_opening_freezes_the_texts_as_shown_and_the_design(database: Database) -
         make_explained_subject(session, "toy-demo", n_layers=1)
         make_draft(session, "demo", n_per_layer=2)
         study = open_study(session, "demo", NOW)
+        digests = evidence_digests(session, session.scalars(sa.select(Neuron).order_by(Neuron.index)).all())
     texts = [distinct_text(0, index, method) + "." for index in range(2) for method in METHODS]
     assert (study.status, study.opened_at) == (OPEN, NOW)
     assert study.design_hash == design_hash(
         {
-            "subject": "toy-demo",
+            "subject": {
+                "name": "toy-demo",
+                "revision": "1",
+                "architecture": "llama",
+                "n_layers": 1,
+                "n_neurons_per_layer": 2,
+                "dtype": "float32",
+                "tokenizer_hash": "0" * 64,
+            },
             "conditions": [list(condition) for condition in CONDITIONS],
             "neurons": [["mlp", 0, 0], ["mlp", 0, 1]],
+            "quotas": quotas(Protocol.model_validate(study.protocol), [0, 0], 7),
             "texts": texts,
-            "instructions": study.instructions,
+            "evidence": digests,
+            "title": "Which description fits?",
+            "instructions": "Judge by the activations.",
+            "protocol": study.protocol,
             "seed": 7,
         }
     )
@@ -164,6 +193,99 @@ def test_the_design_hash_ignores_the_key_and_depends_on_every_text(database: Dat
     assert hashes[0] != hashes[2]
 
 
+def test_the_design_hash_depends_on_the_title_the_protocol_and_the_evidence(database: Database) -> None:
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo", n_layers=1)
+        create(session, slug="plain")
+        create(session, slug="title", title="Another title")
+        create(session, slug="protocol", protocol=CROSSED)
+        create(session, slug="evidence")
+        hashes = {open_study(session, slug, NOW).design_hash for slug in ("plain", "title", "protocol")}
+        for excerpt in session.scalars(sa.select(Excerpt)):
+            excerpt.token_texts = ["other", *excerpt.token_texts[1:]]
+        session.flush()
+        hashes.add(open_study(session, "evidence", NOW).design_hash)
+        assert len(hashes) == 4
+
+
+def test_opening_sets_how_many_raters_judge_each_neuron(database: Database) -> None:
+    protocols = {"mixed": Protocol(), "crossed": CROSSED, "overlap": Protocol(sharing="overlap", raters_per_neuron=4)}
+    protocols["split"] = Protocol(sharing="split")
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo")
+        for slug, protocol in protocols.items():
+            create(session, slug=slug, protocol=protocol, neurons=PerLayer(2))
+            open_study(session, slug, NOW)
+    expected = {"mixed": [1, 1, 1, None], "crossed": [None] * 4, "overlap": [4] * 4, "split": [1] * 4}
+    with database.reading() as session:
+        query = (
+            sa.select(StudyNeuron.quota).join(Study, Study.id == StudyNeuron.study_id).order_by(StudyNeuron.position)
+        )
+        stored = {slug: session.scalars(query.where(Study.slug == slug)).all() for slug in protocols}
+    assert sorted(stored["mixed"], key=str) == expected.pop("mixed")
+    assert {slug: stored[slug] for slug in expected} == expected
+
+
+def test_the_shared_neurons_are_spread_evenly_over_the_layers_and_follow_the_seed() -> None:
+    layers = [layer for layer in range(10) for _ in range(3)]
+    protocol = Protocol(sharing="mixed", shared_percent=33)
+    draws = [quotas(protocol, layers, seed) for seed in range(20)]
+    for drawn in draws:
+        assert sorted(layer for layer, quota in zip(layers, drawn, strict=True) if quota is None) == list(range(10))
+    assert draws[0] == quotas(protocol, layers, 0)
+    assert len({tuple(drawn) for drawn in draws}) == 20
+
+
+def test_opening_lets_nobody_in_who_tried_the_draft(database: Database) -> None:
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo")
+        make_draft(session, "demo", n_per_layer=1)
+        dry_run(session, "demo", NOW, "ada")
+        open_study(session, "demo", LATER)
+        dry_run(session, "demo", LATER, "ada")
+        revoked = session.scalars(sa.select(Rater.revoked_at).order_by(Rater.id)).all()
+        assert revoked == [LATER, None]
+
+
+def test_a_paused_study_is_resumed_and_every_step_is_on_record(database: Database) -> None:
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo")
+        study = create(session)
+        with pytest.raises(Conflict, match="study demo is draft; only an open study can be paused"):
+            pause_study(session, "demo", NOW)
+        design = open_study(session, "demo", NOW, "ada").design_hash
+        with pytest.raises(Conflict, match="study demo is not paused"):
+            resume_study(session, "demo", NOW)
+        assert pause_study(session, "demo", LATER, "ada").paused_at == LATER
+        with pytest.raises(Conflict, match="study demo is paused already"):
+            pause_study(session, "demo", LATER)
+        assert resume_study(session, "demo", LATER, "grace").paused_at is None
+        close_study(session, "demo", LATER)
+        with pytest.raises(Conflict, match="study demo is closed; only an open study can be resumed"):
+            resume_study(session, "demo", LATER)
+        assert audit_lines(session, study) == (
+            AuditLine(NOW, COMMAND_LINE, CREATED, {}),
+            AuditLine(NOW, "ada", OPENED, {"design": design, "waivers": []}),
+            AuditLine(LATER, "ada", PAUSED, {}),
+            AuditLine(LATER, "grace", RESUMED, {}),
+            AuditLine(LATER, COMMAND_LINE, CLOSING, {}),
+        )
+
+
+def test_a_drafts_words_can_be_changed_until_it_opens(database: Database) -> None:
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo")
+        create(session)
+        study = reword(session, "demo", title=" New title ", instructions="Look closely.", consent="You may stop.")
+        assert (study.title, study.instructions) == ("New title", "Look closely.")
+        assert study.protocol == Protocol(consent="You may stop.").as_json()
+        with pytest.raises(InvalidInput, match="a title of 0 characters"):
+            reword(session, "demo", title="", instructions="", consent="")
+        open_study(session, "demo", NOW)
+        with pytest.raises(Conflict, match="study demo is open; only a draft can be changed"):
+            reword(session, "demo", title="Late", instructions="", consent="")
+
+
 def test_the_first_sample_of_the_newest_prompt_pack_is_frozen(database: Database) -> None:
     with database.writing() as session:
         make_explained_subject(session, "toy-demo", n_layers=1)
@@ -177,35 +299,6 @@ def test_the_first_sample_of_the_newest_prompt_pack_is_frozen(database: Database
         open_study(session, "demo", NOW)
         frozen = sa.select(FrozenText.text).join(FrozenText.condition).where(FrozenText.neuron_id == neuron.id)
         assert session.scalars(frozen.filter_by(method="hs")).all() == ["newer first sample."]
-
-
-def test_texts_that_raters_must_not_see_keep_a_study_from_opening(database: Database) -> None:
-    bad = {
-        (0, 1, "hs"): "As an AI, I see words",
-        (1, 0, "original"): "...",
-        (1, 0, "avhs"): "what the AVHS prompt says",
-    }
-    with database.writing() as session:
-        make_explained_subject(session, "toy-demo", texts=lambda *place: bad.get(place) or distinct_text(*place))
-        make_draft(session, "demo", n_per_layer=2)
-    with pytest.raises(InvalidInput) as refused, database.writing() as session:
-        open_study(session, "demo", NOW)
-    assert str(refused.value) == (
-        "these texts cannot be shown to raters: "
-        "neuron 0:1, hs@local:toy: the text speaks as an assistant ('As an AI'); "
-        "neuron 1:0, original@local:toy: the text is empty; "
-        "neuron 1:0, avhs@local:toy: the text names a method ('AVHS')"
-    )
-    with database.reading() as session:
-        finding = LintFinding(1, 0, "original", EXPLAINER, "is empty")
-        assert lint_study(session, "demo") == (
-            replace(finding, layer=0, index=1, method="hs", reason="speaks as an assistant ('As an AI')"),
-            finding,
-            replace(finding, method="avhs", reason="names a method ('AVHS')"),
-        )
-        study = session.scalars(sa.select(Study)).one()
-        assert (study.status, study.design_hash) == (DRAFT, None)
-        assert session.scalars(sa.select(FrozenText)).all() == []
 
 
 def test_a_study_goes_from_draft_to_open_to_closed_and_never_back(database: Database) -> None:

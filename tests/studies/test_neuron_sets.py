@@ -14,6 +14,7 @@ from app.neurons.models import SubjectModel
 from app.studies.neuron_sets import (
     NeuronSet,
     PerLayer,
+    Stratified,
     chosen_neurons,
     described_choice,
     qualifying_neurons,
@@ -56,6 +57,30 @@ def test_the_draw_of_a_layer_does_not_depend_on_which_other_layers_are_drawn_fro
         subject = make_wide_subject(session)
         both = places(session, subject, PerLayer(2))
         assert places(session, subject, PerLayer(2, layers=(1,))) == both[2:]
+
+
+def test_a_number_of_neurons_is_spread_evenly_over_the_layers(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, "deep", n_layers=6, n_neurons_per_layer=3)
+        for layer in range(6):
+            for index in range(1 if layer == 0 else 3):
+                neuron = make_neuron(session, subject, layer, index)
+                for method in ("hs", "avhs"):
+                    make_explanation(session, neuron, method, EXPLAINER)
+        layers = {n: [layer for layer, _ in places(session, subject, Stratified(n))] for n in (3, 6, 11, 16)}
+        assert layers[3] in ([0, 2, 4], [1, 3, 5])
+        assert layers[6] == [0, 1, 2, 3, 4, 5]
+        # The first layer has one neuron only: the others make up for it.
+        assert layers[11] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+        assert layers[16] == [0, *(layer for layer in range(1, 6) for _ in range(3))]
+        assert [layer for layer, _ in places(session, subject, Stratified(4, layers=(1, 4)))] == [1, 1, 4, 4]
+        drawn = places(session, subject, Stratified(6))
+        assert drawn == places(session, subject, Stratified(6))
+        assert len({tuple(places(session, subject, Stratified(6), seed)) for seed in range(10)}) > 5
+        with pytest.raises(InvalidInput, match=r"16 neurons have an explanation by every .*; expected 17"):
+            places(session, subject, Stratified(17))
+        with pytest.raises(InvalidInput, match="0 neurons; expected 1 or more"):
+            places(session, subject, Stratified(0))
 
 
 def test_only_neurons_that_every_condition_has_described_are_drawn(database: Database) -> None:
@@ -160,6 +185,12 @@ def test_the_choice_is_described_for_people() -> None:
     assert described_choice(PerLayer(2, layers=(0, 3)), 4, 9) == {
         "kind": "per layer",
         "n_per_layer": 2,
+        "layers": [0, 3],
+        "n_neurons": 4,
+        "seed": 9,
+    }
+    assert described_choice(Stratified(4, layers=(0, 3)), 4, 9) == {
+        "kind": "spread over the layers",
         "layers": [0, 3],
         "n_neurons": 4,
         "seed": 9,

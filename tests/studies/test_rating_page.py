@@ -9,18 +9,20 @@ import sqlalchemy as sa
 
 from app.database import Database
 from app.errors import Conflict, NotAllowed, UnknownName
+from app.neurons.models import Neuron
 from app.studies.invitations import revoke_rater
-from app.studies.judging import record_judgement
-from app.studies.models import Assignment, Condition
-from app.studies.rating_page import (
+from app.studies.models import Assignment, Condition, Rater, Study
+from app.studies.rating.judging import record_judgement
+from app.studies.rating.reading import (
     RatingCard,
     RatingPage,
     assignment_page,
-    card_letter,
     mark_shown,
+    minutes_left,
     next_assignment,
     rater_progress,
 )
+from tests.factories import make_record
 from tests.studies.factories import (
     CONDITIONS,
     METHODS,
@@ -86,9 +88,12 @@ def test_a_page_shows_one_neuron_its_records_and_its_cards(database: Database) -
         assert (page.number, page.n_assignments, page.n_judged) == (1, 4, 0)
         assert (page.is_judged, page.was_shown, page.best) == (False, False, None)
         assert (page.study_title, page.maximum) == ("Which description fits?", 5.0)
-        assert [len(record.tokens) for record in (*page.top, *page.random)] == [5, 5, 5]
-        assert [record.maximum for record in page.top] == [5.0, 4.921875]
-        assert [record.maximum for record in page.random] == [2.5]
+        assert [(band.name, [record.maximum for record in band.records]) for band in page.bands] == [
+            ("top", [5.0, 4.921875]),
+            ("random", [2.5]),
+        ]
+        assert [len(record.tokens) for band in page.bands for record in band.records] == [5, 5, 5]
+        assert (page.cannot_judge, page.comment, page.version, page.is_finished) == (None, "", 0, False)
         expected = {distinct_text(page.layer, page.index, method) + "." for method in METHODS}
         assert {card.text for card in page.cards} == expected
         assert [card.letter for card in page.cards] == ["A", "B", "C", "D", "E"]
@@ -192,5 +197,114 @@ def test_the_clock_starts_when_a_page_is_first_shown(database: Database) -> None
         assert session.execute(shown).all() == [(mine, NOW)]
 
 
-def test_cards_are_lettered_beyond_the_alphabet() -> None:
-    assert [card_letter(position) for position in (0, 25, 26, 51, 52)] == ["A", "Z", "AA", "AZ", "BA"]
+def evidence_of(database: Database, evidence: dict[str, list[int]]) -> list[tuple[str, list[str]]]:
+    """The bands of rater 1's first page, each with the first tokens of its excerpts, where that evidence was stored."""
+    study = make_open_study(database)
+    with database.writing() as session:
+        token = first_page(session, study).token
+        neuron_id = session.scalars(sa.select(Assignment.neuron_id).where(Assignment.token == token)).one()
+        neuron = session.get_one(Neuron, neuron_id)
+        for rank in (2, 3):
+            make_record(session, neuron, "top", rank, tokens=(f"top{rank}",) * 5)
+        make_record(session, neuron, "q99", 0, tokens=("q99",) * 5)
+        session.execute(sa.update(Assignment).where(Assignment.token == token).values(evidence=evidence))
+        page = assignment_page(session, rater_of(session, study), token)
+    return [(band.name, [record.tokens[0] for record in band.records]) for band in page.bands]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        ({"top": [0, 1], "random": [0]}, [("top", ["top0", "top1"]), ("random", ["random0"])]),
+        ({"random": [0], "top": [3, 1]}, [("random", ["random0"]), ("top", ["top3", "top1"])]),
+        ({"q99": [0], "top": []}, [("q99", ["q99"])]),
+        ({"top": [0, 17], "q50": [0]}, [("top", ["top0"])]),
+        ({}, []),
+    ],
+)
+def test_a_page_shows_the_evidence_that_was_dealt_in_its_order(
+    database: Database, evidence: dict[str, list[int]], expected: list[tuple[str, list[str]]]
+) -> None:
+    assert evidence_of(database, evidence) == expected
+
+
+def test_neurons_that_went_to_others_are_not_there_for_their_rater(database: Database) -> None:
+    study = make_open_study(database, n_neurons=4)
+    with database.writing() as session:
+        rater = rater_of(session, study)
+        mine = sa.select(Assignment.token).where(Assignment.rater_id == rater.id).order_by(Assignment.position)
+        tokens = session.scalars(mine).all()
+        gone = Assignment.token.in_([tokens[0], tokens[2]])
+        session.execute(sa.update(Assignment).where(gone).values(reclaimed_at=NOW))
+        assert next_assignment(session, rater) == tokens[1]
+        page = assignment_page(session, rater, tokens[1])
+        assert (page.number, page.n_assignments, page.previous, page.next) == (1, 2, None, tokens[3])
+        assert rater_progress(session, rater).n_assignments == 2
+        with pytest.raises(UnknownName, match="there is no such page among yours"):
+            assignment_page(session, rater, tokens[0])
+
+
+def test_a_judged_neuron_stays_although_it_was_reclaimed(database: Database) -> None:
+    study = make_open_study(database, n_neurons=4)
+    judge_everything(database, study)
+    with database.writing() as session:
+        session.execute(sa.update(Assignment).values(reclaimed_at=NOW))
+        progress = rater_progress(session, rater_of(session, study))
+        assert (progress.n_judged, progress.n_assignments) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n_left", "expected"),
+    [
+        ([10, 10], 5, None),
+        ([10, 10, 10], 5, 1),
+        ([10, 10, 10], 6, 1),
+        ([10, 10, 10], 7, 2),
+        ([5, 20, 3600], 9, 3),
+        ([10, 20, 30, 40], 24, 10),
+        ([0.1, 0.1, 0.1], 1, 1),
+        ([10, 10, 10], 0, None),
+    ],
+)
+def test_the_time_left_is_the_median_of_this_raters_own(
+    seconds: list[float], n_left: int, expected: int | None
+) -> None:
+    assert minutes_left(seconds, n_left) == expected
+
+
+def test_the_time_left_is_shown_from_the_third_judgement_on(database: Database) -> None:
+    study = make_open_study(database, n_neurons=6)
+    judge_everything(database, study, 2)
+    found = []
+    with database.writing() as session:
+        rater = rater_of(session, study)
+        for number in range(4):
+            page = first_page(session, study)
+            found.append(page.minutes_left)
+            mark_shown(session, rater, page.token, NOW)
+            later = NOW + timedelta(seconds=60 + number)
+            record_judgement(session, rater, page.token, answers(page, (3,)), [page.cards[0].token], later)
+    assert found == [None, None, None, 4]
+
+
+def test_a_dry_run_is_shown_and_timed_before_the_study_opens(database: Database) -> None:
+    study = make_open_study(database)
+    with database.writing() as session:
+        session.execute(sa.update(Study).values(status="draft"))
+        token, rater = next_assignment(session, rater_of(session, study)), rater_of(session, study)
+        with pytest.raises(Conflict):
+            assignment_page(session, rater, token or "")
+        session.execute(sa.update(Rater).where(Rater.id == rater.id).values(is_dry_run=True))
+        mark_shown(session, rater, token or "", NOW)
+        assert assignment_page(session, rater, token or "").was_shown
+        assert rater_progress(session, rater).is_open
+
+
+def test_a_pause_is_for_all_but_dry_runs(database: Database) -> None:
+    study = make_open_study(database)
+    with database.writing() as session:
+        session.execute(sa.update(Study).values(paused_at=NOW))
+        rater = rater_of(session, study)
+        assert rater_progress(session, rater).is_paused
+        session.execute(sa.update(Rater).where(Rater.id == rater.id).values(is_dry_run=True))
+        assert not rater_progress(session, rater).is_paused

@@ -282,13 +282,13 @@ def test_a_rater_is_told_where_the_ratings_are(client: TestClient, database: Dat
     assert client.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/rates", "/ratings", "/raw", "/staticky", "/", "/r2"])
+@pytest.mark.parametrize("path", ["/rates", "/ratings", "/raw", "/staticky", "/", "/r2", "/joining"])
 def test_what_only_begins_like_a_raters_room_is_none(path: str) -> None:
     assert not is_room_of_raters(path)
 
 
 def test_the_rooms_of_raters_are_few() -> None:
-    assert ROOMS_OF_RATERS == ("/r", "/rate", "/static", "/healthz")
+    assert ROOMS_OF_RATERS == ("/r", "/join", "/rate", "/static", "/healthz")
 
 
 @pytest.mark.parametrize("address", ["/neurons", "/neurons/toy", "/neurons/toy/0/0", "/account"])
