@@ -29,10 +29,11 @@ from app.explanations.models import DONE
 from app.migrating import opened_database, prepare_databases
 from app.neurons.lists import ListedNeurons
 from app.settings import Settings
-from app.studies import lifecycle, lint, queries
+from app.studies import lifecycle, queries
 from app.studies.audit import COMMAND_LINE
+from app.studies.drafting import lint
+from app.studies.drafting.neuron_sets import qualifying_neurons
 from app.studies.invitations import invite_raters
-from app.studies.neuron_sets import qualifying_neurons
 from app.studies.protocol import Protocol
 from worker import progress
 from worker.explaining_here import check_explainer, explain_here, models_of, work_until_stopped

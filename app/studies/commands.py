@@ -19,14 +19,16 @@ from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv
 from app.neurons.records import RANDOM, TOP
 from app.settings import Settings
-from app.studies import lifecycle, lint, running_commands
+from app.studies import lifecycle
 from app.studies.audit import COMMAND_LINE
-from app.studies.design_file import export_design, import_design, is_same_design
-from app.studies.design_format import read_design
+from app.studies.drafting import lint
+from app.studies.drafting.design_file import export_design, import_design, is_same_design
+from app.studies.drafting.design_format import read_design
+from app.studies.drafting.neuron_sets import NeuronSet, PerLayer, Stratified
+from app.studies.drafting.plan import sharing_words
 from app.studies.lifecycle import NEUTRAL_TITLE
-from app.studies.neuron_sets import NeuronSet, PerLayer, Stratified
-from app.studies.plan import sharing_words
 from app.studies.protocol import Protocol, protocol_from
+from app.studies.running import commands as running_commands
 
 studies = typer.Typer(help="Blinded studies: create, open, invite, watch, close, read.", no_args_is_help=True)
 

@@ -10,9 +10,9 @@ from starlette.datastructures import FormData, UploadFile
 from app.errors import InvalidInput
 from app.neurons.lists import ListedNeurons, layer_numbers, whole_number
 from app.studies.conditions import parse_condition
-from app.studies.neuron_sets import NeuronSet, PerLayer, Stratified
+from app.studies.drafting.neuron_sets import NeuronSet, PerLayer, Stratified
+from app.studies.drafting.protocol_form import ProtocolForm, WrongField, protocol_form, sent_protocol
 from app.studies.protocol import Protocol
-from app.studies.protocol_form import ProtocolForm, WrongField, protocol_form, sent_protocol
 
 MOST_INVITATIONS = 500
 MOST_DAYS = 365

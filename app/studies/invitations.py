@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, InvitationRefused
 from app.studies.audit import COMMAND_LINE, INVITED, JOINING, REVOKED, record_event
+from app.studies.dealing.slots import numbered_rater, reclaim_open
 from app.studies.models import CLOSED, OPEN, Rater, Study
 from app.studies.protocol import Protocol
 from app.studies.queries import locked_study
-from app.studies.slots import numbered_rater, reclaim_open
 
 CODE_BYTES = 16
 MOST_RATERS_AT_ONCE = 1000

@@ -21,14 +21,14 @@ from app.neurons.reading import subject_named
 from app.studies.audit import CLOSED as CLOSING
 from app.studies.audit import COMMAND_LINE, CREATED, OPENED, PAUSED, RESUMED, record_event
 from app.studies.conditions import Conditions, check_conditions
-from app.studies.design import design_hash
-from app.studies.freezing import design_of, frozen_texts, neurons_of, quotas_of
-from app.studies.lint import LintFinding, blocking, finding_words, findings_of, lint_wording
+from app.studies.dealing.design import design_hash
+from app.studies.dealing.showing import explanations_of
+from app.studies.drafting.freezing import design_of, frozen_texts, neurons_of, quotas_of
+from app.studies.drafting.lint import LintFinding, blocking, finding_words, findings_of, lint_wording
+from app.studies.drafting.neuron_sets import NeuronSet, check_conditions_exist, chosen_neurons, described_choice
 from app.studies.models import CLOSED, DRAFT, OPEN, Condition, FrozenText, Rater, Study, StudyNeuron
-from app.studies.neuron_sets import NeuronSet, check_conditions_exist, chosen_neurons, described_choice
 from app.studies.protocol import Protocol, protocol_from
 from app.studies.queries import locked_study
-from app.studies.showing import explanations_of
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 RESERVED_SLUGS = {"new": "the form for new studies", "import": "the form for designs in files"}

@@ -10,16 +10,18 @@ from sqlalchemy.orm import Session
 
 from app.database import utc_now
 from app.errors import NeuronJuryError
-from app.studies import draft_routes, lifecycle, queries, running_routes
-from app.studies.admin_pages import ImportPage, NewStudyPage, PlanView, StudyListPage, plan_view, study_line
-from app.studies.choices import condition_choices, subject_names
-from app.studies.design_file import import_design, is_same_design
-from app.studies.design_format import read_design
+from app.studies import lifecycle, queries
+from app.studies.drafting import routes as draft_routes
+from app.studies.drafting.choices import condition_choices, subject_names
+from app.studies.drafting.design_file import import_design, is_same_design
+from app.studies.drafting.design_format import read_design
+from app.studies.drafting.pages import ImportPage, NewStudyPage, PlanView, StudyListPage, plan_view, study_line
+from app.studies.drafting.protocol_form import WrongField
 from app.studies.forms import NewStudyForm, SentImport, SentNewStudy
 from app.studies.models import DRAFT, Study
-from app.studies.protocol_form import WrongField
 from app.studies.rating import routes as rating_routes
-from app.studies.running_pages import study_page
+from app.studies.running import routes as running_routes
+from app.studies.running.pages import study_page
 from app.web.dependencies import CurrentAdmin, CurrentResearcher, SessionDep
 from app.web.security import LARGEST_REQUEST
 from app.web.templating import page, redirect

@@ -7,7 +7,7 @@ from typing import Any
 from app.explanations.methods import METHOD_TITLES
 from app.studies.audit import AuditLine
 from app.studies.protocol import Protocol
-from app.studies.results import StudyResults
+from app.studies.results.summary import StudyResults
 
 JUST_NOW = timedelta(minutes=2)
 DESIGN_HASH_SHOWN = 12

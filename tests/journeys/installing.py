@@ -19,8 +19,8 @@ from app.migrating import upgrade
 from app.neurons.models import Neuron
 from app.settings import Settings
 from app.studies import lifecycle
+from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.invitations import invite_raters
-from app.studies.neuron_sets import PerLayer
 from app.studies.protocol import Protocol
 from tests.factories import make_explanation, make_neuron, make_records, make_subject
 from tests.journeys.server import Server

@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 from app.puzzles import loading
 from app.puzzles.loading import Puzzle, load_puzzles
 from app.puzzles.marked_text import marked_record
-from app.studies.blinding import reason_not_to_show, shown_text
+from app.studies.dealing.blinding import reason_not_to_show, shown_text
 
 SHIPPED = Path(loading.__file__).parent / "default"
 

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.neurons.models import SubjectModel
-from app.studies.dealing import deal_share
+from app.studies.dealing.share import deal_share
+from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.invitations import Invitation, invite_raters, redeem_invitation
 from app.studies.lifecycle import close_study, create_study, open_study
 from app.studies.models import Rater, Study
-from app.studies.neuron_sets import PerLayer
 from app.studies.protocol import Protocol
 from app.studies.rating.judging import record_judgement
 from app.studies.rating.reading import RatingPage, assignment_page, mark_shown, next_assignment

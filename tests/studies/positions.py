@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from app.studies.blinding import deal_cards
-from app.studies.design import neuron_ranks
+from app.studies.dealing.blinding import deal_cards
+from app.studies.dealing.design import neuron_ranks
 
 METHODS = ("original", "summary", "highlight", "hs", "avhs")
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from app.database import Database, utc_now
-from app.studies.dealing import deal_share
+from app.studies.dealing.share import deal_share
 from app.studies.invitations import make_joining_link
 from app.studies.models import Rater
 from app.studies.rating.judging import record_judgement

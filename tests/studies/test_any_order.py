@@ -23,15 +23,15 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import NeuronJuryError
-from app.studies.deletion import delete_rater
-from app.studies.export import ratings_csv
+from app.studies.dealing.slots import extend, reclaim_rater, slots_taken
 from app.studies.invitations import invite_raters, revoke_rater
 from app.studies.lifecycle import close_study, open_study, pause_study, resume_study
 from app.studies.models import Assignment, Card, Condition, Rater, Study, StudyNeuron
 from app.studies.rating.entries import Entries
 from app.studies.rating.judging import record_judgement, save_entries
 from app.studies.rating.stages import finish
-from app.studies.slots import extend, reclaim_rater, slots_taken
+from app.studies.results.export import ratings_csv
+from app.studies.running.deletion import delete_rater
 from tests.studies.factories import NOW, PLAIN, bring_to_the_judging, make_draft, make_explained_subject
 
 N_NEURONS = 4

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.explanations.methods import METHOD_TITLES
-from app.studies.blinding import DealtCard, deal_cards, merge_identical, reason_not_to_show, shown_text
+from app.studies.dealing.blinding import DealtCard, deal_cards, merge_identical, reason_not_to_show, shown_text
 
 KEY = bytes(range(32))
 

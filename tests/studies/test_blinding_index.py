@@ -4,8 +4,8 @@ import pytest
 from scipy.stats import binomtest
 
 from app.database import Database
-from app.studies.blinding_index import GuessRow, blinding_index, guesses_of, wilson_interval
 from app.studies.queries import study_named
+from app.studies.results.blinding_index import GuessRow, blinding_index, guesses_of, wilson_interval
 from tests.studies.careful_raters import CHECKED, guess
 from tests.studies.factories import distinct_text, make_open_study
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.studies.checks import check_place, checked_positions, false_text, has_failed
+from app.studies.dealing.checks import check_place, checked_positions, false_text, has_failed
 
 KEY = bytes(range(32))
 

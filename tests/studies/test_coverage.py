@@ -1,7 +1,9 @@
 """How far the judging has come, by neuron, layer and condition."""
 
 from app.database import Database
-from app.studies.coverage import (
+from app.studies.invitations import dry_run
+from app.studies.queries import n_wanted, study_named, study_status
+from app.studies.running.coverage import (
     ConditionCoverage,
     CoverageStep,
     LayerCoverage,
@@ -10,8 +12,6 @@ from app.studies.coverage import (
     coverage_steps,
     layer_coverage,
 )
-from app.studies.invitations import dry_run
-from app.studies.queries import n_wanted, study_named, study_status
 from tests.studies.careful_raters import add_dry_run, judge, protocol
 from tests.studies.factories import EXPLAINER, METHODS, NOW, make_open_study
 

@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.neurons.models import Neuron
 from app.puzzles.loading import load_puzzles
-from app.studies.blinding import shown_text
-from app.studies.dealing import Place, deal_share, spread
+from app.studies.dealing.blinding import shown_text
+from app.studies.dealing.share import Place, deal_share, spread
+from app.studies.dealing.slots import reclaim_rater
 from app.studies.invitations import dry_run, invite_raters, redeem_invitation, revoke_rater
 from app.studies.lifecycle import open_study
 from app.studies.models import Assignment, Card, CardCondition, Rater, Study
 from app.studies.protocol import Protocol
-from app.studies.slots import reclaim_rater
 from tests.studies.factories import (
     METHODS,
     NOW,

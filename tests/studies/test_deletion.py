@@ -9,8 +9,7 @@ from app.database import Base, Database
 from app.errors import Conflict, UnknownName
 from app.settings import Settings
 from app.studies.audit import DELETED, audit_lines
-from app.studies.deletion import DeletionEffect, delete_rater, effect_of_deletion
-from app.studies.export import raters_csv, ratings_csv
+from app.studies.dealing.slots import slots_taken
 from app.studies.models import (
     Assignment,
     BestPick,
@@ -23,8 +22,9 @@ from app.studies.models import (
     Rating,
 )
 from app.studies.queries import study_named, study_status
-from app.studies.results import study_results
-from app.studies.slots import slots_taken
+from app.studies.results.export import raters_csv, ratings_csv
+from app.studies.results.summary import study_results
+from app.studies.running.deletion import DeletionEffect, delete_rater, effect_of_deletion
 from tests.studies.careful_raters import CHECKED, guess, judge
 from tests.studies.factories import NOW, OpenStudy, close, make_open_study
 

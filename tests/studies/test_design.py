@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from app.studies.blinding import deal_cards
-from app.studies.design import (
+from app.studies.dealing.blinding import deal_cards
+from app.studies.dealing.design import (
     design_hash,
     keyed_permutation,
     neuron_order,
@@ -48,7 +48,8 @@ def test_where_each_neuron_is_judged_once_every_slot_is_at_every_position_equall
     ranks = neuron_ranks(KEY, 6 * n_cards)
     orders = [presentation_order(KEY, 0, rank, n_cards) for rank in ranks]
     counts = Counter((slot, position) for order in orders for position, slot in enumerate(order))
-    assert set(counts.values()) == {6} and len(counts) == n_cards**2
+    assert set(counts.values()) == {6}
+    assert len(counts) == n_cards**2
 
 
 def test_two_rounds_of_an_odd_number_of_cards_follow_each_slot_equally_often_by_each_other_one() -> None:

@@ -16,12 +16,12 @@ from app.explanations.models import Explanation
 from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
 from app.neurons.reading import load_records
 from app.studies.audit import IMPORTED, audit_lines
-from app.studies.design_file import export_design, import_design, is_same_design
-from app.studies.design_format import plain_activations
+from app.studies.drafting.design_file import export_design, import_design, is_same_design
+from app.studies.drafting.design_format import plain_activations
+from app.studies.drafting.lint import lint_study, waive_all
+from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.lifecycle import create_study, open_study
-from app.studies.lint import lint_study, waive_all
 from app.studies.models import DRAFT, Rater, Study
-from app.studies.neuron_sets import PerLayer
 from app.studies.protocol import Protocol
 from app.tables import metadata
 from tests.factories import TOKENS, make_corpus, make_explanation

@@ -14,7 +14,7 @@ from app.database import Database
 from app.explanations.models import Explanation, ExplanationView
 from app.neurons.models import Neuron
 from app.studies.audit import WAIVED, audit_lines
-from app.studies.design_file import export_design
+from app.studies.drafting.design_file import export_design
 from app.studies.models import DRAFT, OPEN, LintWaiver, Rater, Study, StudyNeuron
 from tests.forms import Answer, form_token_of, forms_of, submit
 from tests.studies.factories import EXPLAINER, distinct_text, make_draft, make_explained_subject

@@ -2,9 +2,9 @@
 
 import pytest
 
-from app.studies.exclusion import declared_rules, excluded_raters, exclusion_reason
 from app.studies.protocol import Protocol
-from app.studies.quality import NOTHING_JUDGED, RaterQuality
+from app.studies.results.exclusion import declared_rules, excluded_raters, exclusion_reason
+from app.studies.results.quality import NOTHING_JUDGED, RaterQuality
 
 RULES = Protocol(
     exclude_failed_checks_percent=50,

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from app.database import Database
 from app.errors import Conflict, UnknownName
-from app.studies.export import csv_line, judgements_csv, raters_csv, ratings_csv, stream, table5_csv
 from app.studies.invitations import completion_code, dry_run
 from app.studies.models import Rater, Study
-from app.studies.results import study_results
+from app.studies.results.export import csv_line, judgements_csv, raters_csv, ratings_csv, stream, table5_csv
+from app.studies.results.summary import study_results
 from tests.studies.careful_raters import A_REASON, CHECKED, add_dry_run, by_place, fooled, judge
 from tests.studies.factories import (
     NOW,

@@ -4,10 +4,10 @@ import pytest
 
 from app.errors import InvalidInput
 from app.neurons.lists import ListedNeurons
+from app.studies.drafting.neuron_sets import PerLayer, Stratified
+from app.studies.drafting.protocol_form import NUMBERS, ProtocolForm, WrongField, protocol_form, sent_protocol
 from app.studies.forms import ImportForm, InviteForm, NewStudyForm
-from app.studies.neuron_sets import PerLayer, Stratified
 from app.studies.protocol import CROSSED, Protocol
-from app.studies.protocol_form import NUMBERS, ProtocolForm, WrongField, protocol_form, sent_protocol
 
 
 def test_the_neurons_are_drawn_per_layer_or_listed() -> None:

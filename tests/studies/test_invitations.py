@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import Conflict, InvalidInput, InvitationRefused, UnknownName
-from app.studies.blinding import deal_cards
-from app.studies.design import neuron_order
+from app.studies.dealing.blinding import deal_cards
+from app.studies.dealing.design import neuron_order
 from app.studies.invitations import invite_raters, redeem_invitation, revoke_rater
 from app.studies.lifecycle import open_study
 from app.studies.models import Assignment, Card, CardCondition, FrozenText, Rater, Study, StudyNeuron

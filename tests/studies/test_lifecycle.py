@@ -13,8 +13,9 @@ from app.neurons.models import Excerpt, Neuron
 from app.studies.audit import CLOSED as CLOSING
 from app.studies.audit import COMMAND_LINE, CREATED, OPENED, PAUSED, RESUMED, AuditLine, audit_lines
 from app.studies.conditions import parse_condition
-from app.studies.design import design_hash
-from app.studies.freezing import evidence_digests, quotas
+from app.studies.dealing.design import design_hash
+from app.studies.drafting.freezing import evidence_digests, quotas
+from app.studies.drafting.neuron_sets import NeuronSet, PerLayer
 from app.studies.invitations import dry_run
 from app.studies.lifecycle import (
     DEFAULT_PROTOCOL,
@@ -26,7 +27,6 @@ from app.studies.lifecycle import (
     reword,
 )
 from app.studies.models import CLOSED, DRAFT, OPEN, FrozenText, Rater, Study, StudyNeuron
-from app.studies.neuron_sets import NeuronSet, PerLayer
 from app.studies.protocol import CROSSED, Protocol
 from tests.factories import make_explanation, make_subject
 from tests.studies.factories import (

@@ -9,8 +9,7 @@ from app.errors import Conflict, InvalidInput, UnknownName
 from app.explanations.models import FAILED, Explanation
 from app.neurons.models import Neuron
 from app.studies.audit import LEFT_OUT, OPENED, WAIVED, audit_lines
-from app.studies.lifecycle import create_study, open_study, reword
-from app.studies.lint import (
+from app.studies.drafting.lint import (
     LintFinding,
     WordingFinding,
     blocking,
@@ -20,8 +19,9 @@ from app.studies.lint import (
     waive,
     waive_all,
 )
+from app.studies.drafting.neuron_sets import PerLayer
+from app.studies.lifecycle import create_study, open_study, reword
 from app.studies.models import DRAFT, FrozenText, Study, StudyNeuron
-from app.studies.neuron_sets import PerLayer
 from tests.studies.factories import EXPLAINER, NOW, distinct_text, make_draft, make_explained_subject
 
 BAD = {

@@ -11,7 +11,7 @@ from app.errors import InvalidInput
 from app.explanations.models import Explanation
 from app.neurons.lists import ListedNeurons
 from app.neurons.models import SubjectModel
-from app.studies.neuron_sets import (
+from app.studies.drafting.neuron_sets import (
     NeuronSet,
     PerLayer,
     Stratified,

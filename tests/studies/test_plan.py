@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.studies.plan import Plan, plan_of, power_lines, power_words, sharing_words
+from app.studies.drafting.plan import Plan, plan_of, power_lines, power_words, sharing_words
 from app.studies.protocol import CROSSED, Protocol
 
 MIXED = Protocol(sharing="mixed", n_raters=5, shared_percent=20)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from app.errors import InvalidInput
-from app.studies.power import TYPICAL_CORRELATION, TYPICAL_SD, detectable_difference, neurons_needed, power_of
+from app.studies.drafting.power import TYPICAL_CORRELATION, TYPICAL_SD, detectable_difference, neurons_needed, power_of
 
 
 @pytest.mark.parametrize(("difference", "n"), [(0.1, 669), (0.2, 168), (0.3, 75)])

@@ -14,7 +14,7 @@ from app.database import Database
 from app.errors import Conflict, InvalidInput, InvalidJudgement, UnknownName
 from app.neurons.heatmap import heatmap_spans
 from app.puzzles.loading import Puzzle, load_puzzles
-from app.studies.blinding import shown_text
+from app.studies.dealing.blinding import shown_text
 from app.studies.invitations import redeem_invitation
 from app.studies.models import PracticeAnswer, Rater
 from app.studies.protocol import Protocol

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from app.database import Database
 from app.puzzles.loading import load_puzzles
-from app.studies.blinding import shown_text
+from app.studies.dealing.blinding import shown_text
 from app.studies.models import Assignment
 from tests.forms import form_of, submit
 from tests.studies.factories import PLAIN

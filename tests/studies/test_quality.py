@@ -4,9 +4,9 @@ import pytest
 
 from app.database import Database
 from app.studies.invitations import dry_run
-from app.studies.judgements import judgement_rows, qualities
-from app.studies.quality import NOTHING_JUDGED, JudgementRow, RaterQuality, by_rater, rater_quality
 from app.studies.queries import study_named
+from app.studies.results.judgements import judgement_rows, qualities
+from app.studies.results.quality import NOTHING_JUDGED, JudgementRow, RaterQuality, by_rater, rater_quality
 from tests.studies.careful_raters import (
     A_REASON,
     CHECKED,

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from app.database import Database
 from app.errors import UnknownName
+from app.studies.dealing.slots import reclaim_rater
 from app.studies.invitations import dry_run, invite_raters, revoke_rater
 from app.studies.models import PracticeAnswer, Rater
 from app.studies.queries import study_named
-from app.studies.raters import (
+from app.studies.running.raters import (
     DELETED,
     EXPIRED,
     FAILED,
@@ -28,7 +29,6 @@ from app.studies.raters import (
     raters_by_stage,
     stage_of,
 )
-from app.studies.slots import reclaim_rater
 from tests.studies.careful_raters import judge
 from tests.studies.factories import NOW, make_open_study
 

@@ -7,11 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from app.database import Database
-from app.studies import export
 from app.studies.queries import study_named
-from app.studies.results import study_results
-from app.studies.seeing import barred_account
-from app.studies.table5 import mean_cell, share_cell
+from app.studies.results import export
+from app.studies.results.summary import study_results
+from app.studies.results.table5 import mean_cell, share_cell
+from app.studies.running.seeing import barred_account
 from tests.forms import submit
 from tests.studies.careful_raters import CHECKED, fooled, guess, judge
 from tests.studies.factories import EXPLAINER, OpenStudy, close, make_draft, make_explained_subject, make_open_study

@@ -12,7 +12,7 @@ from app.main import create_app
 from app.neurons.models import Neuron, SubjectModel
 from app.settings import Settings
 from app.studies.queries import study_named
-from app.studies.seeing import accounts_of, barred_account, neuron_ids
+from app.studies.running.seeing import accounts_of, barred_account, neuron_ids
 from app.web.visitors import ADMIN, RATER, Visitor
 from tests.factories import make_account, make_neuron
 from tests.studies.factories import make_open_study

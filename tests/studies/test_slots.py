@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import Conflict, InvalidInput, UnknownName
-from app.studies.dealing import deal_share
+from app.studies.dealing.share import deal_share
+from app.studies.dealing.slots import RENEWED_EVERY, extend, is_live, keep_lease, reclaim_rater, slots_taken
 from app.studies.invitations import invite_raters
 from app.studies.models import CLOSED, Assignment, Rater, Study, StudyNeuron
 from app.studies.rating.judging import record_judgement
 from app.studies.rating.reading import assignment_page, next_assignment
-from app.studies.slots import RENEWED_EVERY, extend, is_live, keep_lease, reclaim_rater, slots_taken
 from tests.studies.factories import NOW, PLAIN, answers, bring_to_the_judging, make_open_study, rater_of
 
 K = 3

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.studies.spreading import evenly_spread
+from app.studies.drafting.spreading import evenly_spread
 
 
 @given(seed=st.binary(max_size=8), n=st.integers(1, 200), share=st.floats(0, 1))

@@ -12,6 +12,7 @@ from app.accounts.sessions import start_session
 from app.database import Database
 from app.errors import Conflict
 from app.settings import Settings
+from app.studies.dealing.slots import reclaim_rater
 from app.studies.models import CLOSED, DRAFT, OPEN, Rater, Study
 from app.studies.protocol import Protocol
 from app.studies.rating.stages import (
@@ -25,7 +26,6 @@ from app.studies.rating.stages import (
     read_instructions,
     stage_of,
 )
-from app.studies.slots import reclaim_rater
 from tests.studies.factories import NOW, PLAIN, OpenStudy, close, judge_everything, make_open_study, rater_of
 
 LATER = NOW + timedelta(hours=1)

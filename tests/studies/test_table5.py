@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.studies.table5 import JudgedText, Table5Row, format_table5, mean_cell, share_cell, table5
+from app.studies.results.table5 import JudgedText, Table5Row, format_table5, mean_cell, share_cell, table5
 
 METHODS = ("original", "summary", "highlight", "hs", "avhs")
 

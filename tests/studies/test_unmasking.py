@@ -5,10 +5,10 @@ import pytest
 from app.database import Database
 from app.errors import Conflict, InvalidInput
 from app.studies.audit import UNMASKED, audit_lines
-from app.studies.export import ratings_csv
 from app.studies.queries import study_named, study_status
-from app.studies.results import study_results
-from app.studies.unmasking import unmask
+from app.studies.results.export import ratings_csv
+from app.studies.results.summary import study_results
+from app.studies.results.unmasking import unmask
 from tests.studies.careful_raters import judge
 from tests.studies.factories import NOW, close, make_open_study
 

@@ -3,8 +3,8 @@
 from app.database import Database, utc_now
 from app.settings import Settings
 from app.studies import lifecycle
+from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.invitations import redeem_invitation
-from app.studies.neuron_sets import PerLayer
 from tests.factories import make_explanation, make_neuron, make_subject
 from worker.demo import demo_access
 

@@ -6,8 +6,8 @@ from fastapi import Depends, Request
 
 from app.database import utc_now
 from app.errors import NotAllowed
+from app.studies.dealing.slots import keep_lease
 from app.studies.models import Rater
-from app.studies.slots import keep_lease
 from app.web.dependencies import CurrentRater, SessionDep
 
 LINK_AGAIN = "Open your invitation link again."

@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from app.accounts.sessions import start_session
 from app.database import utc_now
 from app.settings import Settings
-from app.studies.dealing import new_token
+from app.studies.dealing.share import new_token
 from app.studies.invitations import ExternalIds, join, note_external_ids, redeem_invitation, study_to_join
 from app.studies.models import Rater, Study, StudyNeuron
 from app.studies.protocol import Protocol
 from app.studies.rating.letters import barred_letter, paused_letter
 from app.studies.rating.stages import NeuronCounts, Stage, neuron_counts, stage_of
 from app.studies.rating.step_pages import WelcomePage
-from app.studies.seeing import accounts_of, barred_account
+from app.studies.running.seeing import accounts_of, barred_account
 from app.web.cookies import session_cookie, set_session_cookie
 from app.web.dependencies import CurrentVisitor, SessionDep, SettingsDep
 from app.web.limiting import check_limit

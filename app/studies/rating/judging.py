@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, UnknownName
+from app.studies.dealing.slots import is_live
 from app.studies.models import Assignment, BestPick, Card, JudgementEvent, Rater, Rating, Study
 from app.studies.rating.entries import CANNOT_JUDGE as CANNOT_JUDGE
 from app.studies.rating.entries import Entries, Judgement, check_complete, checked_entries
 from app.studies.rating.reading import live_rater, takes_answers
-from app.studies.slots import is_live
 
 SAVED, SUBMITTED, REVISED = "saved", "submitted", "revised"
 """Kinds of events: entered before the submission; the submission; changed after it."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from app.errors import InvalidInput
 from app.puzzles.loading import Puzzle
-from app.studies.blinding import shown_text
-from app.studies.design import keyed_digest, keyed_permutation
+from app.studies.dealing.blinding import shown_text
+from app.studies.dealing.design import keyed_digest, keyed_permutation
 from app.studies.protocol import Protocol
 from app.studies.rating.entries import card_letter
 

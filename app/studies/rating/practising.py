@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.errors import Conflict, UnknownName
 from app.puzzles.loading import Puzzle, load_puzzles
-from app.studies.blinding import shown_text
+from app.studies.dealing.blinding import shown_text
 from app.studies.models import PracticeAnswer, Rater
 from app.studies.protocol import Protocol
 from app.studies.rating.entries import Entries, check_complete, checked_entries

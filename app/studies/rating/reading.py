@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.errors import Conflict, NotAllowed, UnknownName
 from app.neurons.models import Neuron
+from app.studies.dealing.slots import is_live
 from app.studies.models import DRAFT, OPEN, Assignment, Card, Rater, Study
 from app.studies.protocol import Protocol
 from app.studies.rating.entries import card_letter
 from app.studies.rating.excerpts import Band, shown_bands
-from app.studies.slots import is_live
 
 N_JUDGED_TO_ESTIMATE = 3
 """Before so many judgements nobody can say how long the rest takes."""

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
 from app.neurons.models import Neuron
+from app.studies.dealing.slots import is_live
 from app.studies.models import Assignment, Rater
 from app.studies.protocol import Protocol
-from app.studies.slots import is_live
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.sessions import end_session
 from app.database import utc_now
-from app.studies.dealing import deal_share
+from app.studies.dealing.share import deal_share
 from app.studies.models import Rater
 from app.studies.rating import entrance_routes, judging_routes, practice_routes, step_routes
 from app.studies.rating.current_rater import ThisRater, renew_lease

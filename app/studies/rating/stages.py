@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session, joinedload
 
 from app.accounts.sessions import end_sessions_of
 from app.errors import Conflict
+from app.studies.dealing.slots import is_open
 from app.studies.models import CLOSED, Assignment, Rater, Study
 from app.studies.protocol import Protocol
 from app.studies.queries import locked_study_of
-from app.studies.slots import is_open
 
 
 class Stage(StrEnum):

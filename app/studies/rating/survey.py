@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.errors import Conflict, InvalidInput
 from app.explanations.methods import METHOD_TITLES
-from app.studies.design import keyed_permutation
+from app.studies.dealing.design import keyed_permutation
 from app.studies.models import Assignment, Card, Guess, Rater
 from app.studies.protocol import Protocol
 from app.studies.rating.entries import checked_comment

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.neurons.heatmap import HeatmapSpan, heatmap_spans
 from app.puzzles.loading import Puzzle, load_puzzles
-from app.studies.blinding import shown_text
+from app.studies.dealing.blinding import shown_text
 from app.studies.rating.entries import SCALE
 
 _PUZZLE = "falling-weather"
