@@ -267,6 +267,8 @@ function start() {
   form.addEventListener("change", onEntry);
   form.addEventListener("input", onTyping);
   form.addEventListener("submit", onSubmit);
+  // The second click of a double click is no yes to the question that the first one brought up.
+  submit.addEventListener("click", (event) => { if (event.detail > 1) event.preventDefault(); });
   document.getElementById("keep-theirs").addEventListener("click", keepTheirs);
   document.addEventListener("keydown", onKey);
   addEventListener("offline", sayLost);

@@ -70,7 +70,7 @@ def database(prepared_folder: Path, tmp_path: Path) -> Iterator[Database]:
             neuron = make_neuron(session, subject, layer)
             make_records(session, neuron)
             for method in METHODS:
-                make_explanation(session, neuron, method, "local:toy", text=f"Cats, says {method}.")
+                make_explanation(session, neuron, method, "local:toy", text=f"Cats of kind {layer}, says {method}.")
     yield database
     database.dispose()
 
@@ -175,10 +175,16 @@ def test_a_study_from_the_draft_to_its_files(run: Run, tmp_path: Path) -> None:
     invited = json.loads(run("study", "invite", "s", "--raters", "2", "--json").out)
     assert [each["rater"] for each in invited["raters"]] == ["rater-1", "rater-2"]
     assert all(each["link"].startswith("http://127.0.0.1:8000/r/") for each in invited["raters"])
-    assert run("study", "status", "s").out == ("s: open, 2 neurons, 2 conditions\nrater-1  0 of 2\nrater-2  0 of 2\n")
+    assert run("study", "status", "s").out.splitlines() == [
+        "s: open, 2 neurons, 2 conditions",
+        "0 of 6 judgements are in",
+        "raters: 2 invited, 0 in practice, 0 judging, 0 stalled, 0 finished",
+        "rater-1  invited  0 of 0  last seen never",
+        "rater-2  invited  0 of 0  last seen never",
+    ]
     assert run("study", "results", "s").err == f"neuronjury: study s is open; {NOT_YET}"
     assert run("study", "revoke", "s", "2").exit_code == 0
-    assert run("study", "status", "s").out.endswith("rater-2  0 of 2  revoked\n")
+    assert run("study", "status", "s").out.splitlines()[-1] == "rater-2  revoked  0 of 0  last seen never"
     assert run("study", "revoke", "s", "9").exit_code == 1
     assert run("study", "close", "s").exit_code == 0
     assert run("study", "invite", "s", "--raters", "1").exit_code == 1

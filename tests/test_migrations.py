@@ -1,6 +1,7 @@
 """Migrations lead to exactly the tables of the models, and back, on both databases."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from app.database import Database
 from app.errors import Conflict
 from app.migrating import check_is_current, downgrade, upgrade
+from app.studies.models import Assignment, Rater, Study
+from app.studies.protocol import Protocol
 from app.tables import metadata
 
 
@@ -45,3 +48,35 @@ def test_an_outdated_database_is_named_with_the_command_that_mends_it(bare_datab
         check_is_current(bare_database)
     upgrade(bare_database)
     check_is_current(bare_database)
+
+
+EARLIER_ROWS = (
+    "INSERT INTO subject_model (id, name, revision, architecture, n_layers, n_neurons_per_layer, dtype, tokenizer_hash,"
+    " created_at) VALUES (1, 'toy', '1', 'llama', 1, 1, 'float32', '0', '2026-01-01 00:00:00')",
+    "INSERT INTO study (id, slug, title, subject_id, instructions, neuron_set, status, order_key, created_at)"
+    " VALUES (1, 'demo', 'Demo', 1, 'Judge.', '{\"seed\": 0}', 'open', {key}, '2026-01-01 00:00:00')",
+    "INSERT INTO rater (id, study_id, number, invitation_hash, invited_at, expires_at)"
+    " VALUES (1, 1, 1, 'x', '2026-01-02 00:00:00', '2027-01-01 00:00:00')",
+    'INSERT INTO neuron (id, subject_id, site, layer, "index", maximum, mean, variance, share_active, q90)'
+    " VALUES (1, 1, 'mlp', 0, 0, 1.0, 0.0, 1.0, 0.5, 0.9)",
+    "INSERT INTO assignment (id, rater_id, neuron_id, position, token, submitted_at, revisions)"
+    " VALUES (1, 1, 1, 0, 'token', '2026-01-03 00:00:00', 2)",
+)
+
+
+def test_a_study_of_the_first_version_goes_on_as_it_was(bare_database: Database) -> None:
+    upgrade(bare_database, "0001")
+    is_sqlite = bare_database.engine.dialect.name == "sqlite"
+    with bare_database.engine.connect().execution_options(writes=True) as connection:
+        for statement in EARLIER_ROWS:
+            connection.exec_driver_sql(statement.replace("{key}", "x'00'" if is_sqlite else "'\\x00'"))
+        connection.commit()
+    upgrade(bare_database)
+    with bare_database.reading() as session:
+        study = session.scalars(sa.select(Study)).one()
+        rater = session.scalars(sa.select(Rater)).one()
+        assignment = session.scalars(sa.select(Assignment)).one()
+    protocol = Protocol.model_validate(study.protocol)
+    assert (protocol.sharing, protocol.n_puzzles, protocol.check_percent) == ("crossed", 0, 0)
+    assert rater.passed_practice_at == rater.instructed_at == datetime(2026, 1, 2, tzinfo=UTC)
+    assert (assignment.version, assignment.evidence["random"]) == (3, list(range(10)))

@@ -61,9 +61,11 @@ def create(
     checks: Annotated[int | None, typer.Option(help="Percent of neurons with a false description.")] = None,
     top: Annotated[int | None, typer.Option(help="Top excerpts shown.")] = None,
     random: Annotated[int | None, typer.Option(help="Random excerpts shown.")] = None,
-    hide_explained: Annotated[bool, typer.Option(help="Leave out the excerpts that the explainer saw.")] = False,
-    hide_names: Annotated[bool, typer.Option(help="Do not name layer and index to raters.")] = False,
-    no_guesses: Annotated[bool, typer.Option(help="Do not ask at the end which method it was.")] = False,
+    hide_explained: Annotated[bool, typer.Option("--hide-explained", help="Leave out what the explainer saw.")] = False,
+    hide_names: Annotated[bool, typer.Option("--hide-names", help="Do not name layer and index to raters.")] = False,
+    no_guesses: Annotated[
+        bool, typer.Option("--no-guesses", help="Do not ask at the end which method it was.")
+    ] = False,
     completion_code: Annotated[str | None, typer.Option(help="The same for all; default: one for each rater.")] = None,
     completion_url: Annotated[str | None, typer.Option(help="Where raters go when they are done, https.")] = None,
 ) -> None:

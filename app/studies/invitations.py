@@ -1,8 +1,8 @@
 """How people get in: a code of 128 random bits in a link, of which only a hash is stored.
 
 A link belongs to one rater; or it is the study's joining link, by which anybody whom a recruiting platform sends
-becomes a rater; or it is an admin's, to try the study as a rater would. What a rater judges is dealt later, see
-dealing.py.
+becomes a rater; or it is an admin's, to try the study as a rater would. What a rater judges is dealt later: see
+dealing/share.py.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from app.studies.audit import COMMAND_LINE, INVITED, JOINING, REVOKED, record_ev
 from app.studies.dealing.slots import numbered_rater, reclaim_open
 from app.studies.models import CLOSED, OPEN, Rater, Study
 from app.studies.protocol import Protocol
-from app.studies.queries import locked_study
+from app.studies.queries import locked_study, locked_study_of
 
 CODE_BYTES = 16
 MOST_RATERS_AT_ONCE = 1000
@@ -123,7 +123,8 @@ def make_joining_link(session: Session, slug: str, most: int, now: datetime, who
         raise InvalidInput(f"{most} raters may join; expected 1 to {MOST_JOINING}")
     study = _locked_open(session, slug, "a joining link is made while it is open")
     code = secrets.token_hex(CODE_BYTES)
-    study.join_hash, study.most_joining = _hash(code), most
+    # Those who came by an earlier link have their places: the new one's come on top.
+    study.join_hash, study.most_joining = _hash(code), _n_joined(session, study) + most
     record_event(session, study, who, JOINING, now, most=most)
     return code
 
@@ -202,9 +203,19 @@ def redeem_invitation(session: Session, code: str, now: datetime) -> Rater:
 
 
 def note_external_ids(session: Session, rater: Rater, ids: ExternalIds) -> None:
-    """Keeps what a recruiting platform added to a personal link; the first name stays. Errors: InvalidInput."""
+    """Keeps what a recruiting platform added to a personal link; the first name stays. A dry run gets none, or the
+    person of that name would come back as one who is never counted.
+
+    Errors: InvalidInput; InvitationRefused when the invitation was withdrawn meanwhile.
+    """
     _check_ids(ids)
-    if not ids.person or rater.external_id is not None:
+    if not ids.person or rater.is_dry_run:
+        return
+    # Locked like a join: of two raters who bring the same name at once the second finds it taken, and a deleted rater
+    # is seen to be one.
+    locked_study_of(session, rater.id)
+    session.refresh(rater)
+    if _not_withdrawn(rater).external_id is not None:
         return
     if session.scalar(_with_external_id(rater.study, ids.person)) is None:
         rater.external_id = ids.person

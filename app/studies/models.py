@@ -37,7 +37,7 @@ class Study(Base):
     join_hash: Mapped[str | None] = mapped_column(sa.String(64), unique=True, index=True)
     """SHA-256, hexadecimal, of the code in the one link by which anybody may join; null where there is none."""
     most_joining: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many raters may come by that link."""
+    """How many raters with an outside name there may be: those from before that link, and those who come by it."""
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Set while nobody may begin or get another neuron; what is under way may be saved."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

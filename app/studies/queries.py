@@ -82,7 +82,9 @@ def locked_study_of(session: Session, rater_id: int) -> Study:
 
 
 def _locking(query: sa.Select[Study]) -> sa.Select[Study]:
-    return query.with_for_update().execution_options(populate_existing=True)
+    # Not against those who only point at the study: a row of the rater's that a transaction changes twice does, by its
+    # foreign key, and its holder would wait for us while we wait for the rater.
+    return query.with_for_update(key_share=True).execution_options(populate_existing=True)
 
 
 def _found(study: Study | None, slug: str) -> Study:

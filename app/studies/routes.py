@@ -15,6 +15,7 @@ from app.studies.drafting import routes as draft_routes
 from app.studies.drafting.choices import condition_choices, subject_names
 from app.studies.drafting.design_file import import_design, is_same_design
 from app.studies.drafting.design_format import read_design
+from app.studies.drafting.lint import waived_neurons
 from app.studies.drafting.pages import ImportPage, NewStudyPage, PlanView, StudyListPage, plan_view, study_line
 from app.studies.drafting.protocol_form import WrongField
 from app.studies.forms import NewStudyForm, SentImport, SentNewStudy
@@ -117,7 +118,8 @@ def _import_notice(session: Session, study: Study, text: str) -> str:
 def study(
     slug: str, request: Request, session: SessionDep, visitor: CurrentAdmin, sd: str = "", correlation: str = ""
 ) -> Response:
-    if queries.study_named(session, slug).status != DRAFT:
+    if (found := queries.study_named(session, slug)).status != DRAFT:
+        draft_routes.note_seen(request, visitor, waived_neurons(session, found))
         return page(request, study_page(session, slug, utc_now()))
     return draft_routes.show_draft(request, session, visitor, slug, sd, correlation)
 

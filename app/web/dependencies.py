@@ -92,10 +92,11 @@ async def check_form_token(request: Request, visitor: CurrentVisitor) -> None:
 async def refuse_nul(request: Request) -> None:
     """For every route of the site: no address and no form of ours has a NUL character, and PostgreSQL takes none.
     Errors: InvalidInput."""
-    texts = [request.scope["path"], *request.query_params.values()]
-    if request.method not in SAFE_METHODS:
-        texts += [value for value in (await request.form()).values() if isinstance(value, str)]
-    if any("\0" in text for text in texts):
+    # Every pair, for a name that is there several times has several values.
+    sent = request.query_params.multi_items()
+    pairs = [*sent, *(await request.form()).multi_items()] if request.method not in SAFE_METHODS else sent
+    texts = [request.scope["path"], *(text for pair in pairs for text in pair)]
+    if any(isinstance(text, str) and "\0" in text for text in texts):
         raise InvalidInput("The request holds a NUL character, which no text here can have.")
 
 

@@ -1,10 +1,11 @@
-"""A served installation, and a browser whose every complaint fails the test."""
+"""A served installation, and browsers whose every complaint fails the test."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.journeys.chromium import FLAGS, HOW_TO_GET_ONE, find_chromium
 from tests.journeys.installing import PASSWORD, Installation, installed
@@ -27,19 +28,54 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+class Browsers:
+    """Browser profiles of one test, each a fresh one.
+
+    complaints: of all their pages' consoles. A test empties it of those that it provoked, see `forget`.
+    """
+
+    def __init__(self, chromium: Browser):
+        self._chromium = chromium
+        self._contexts: list[BrowserContext] = []
+        self.complaints: list[str] = []
+
+    def new(self, **options: object) -> Page:
+        """The first page of a fresh profile. options: of Playwright's new_context."""
+        context = self._chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        context.on("console", lambda message: self._note(message.type, message.text))
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        self._contexts.append(context)
+        return context.new_page()
+
+    def forget(self, provoked: str, n: int | None = None) -> None:
+        """Strikes out the complaints of this pattern. n: how many there must be; None: one or more."""
+        others = [complaint for complaint in self.complaints if not re.search(provoked, complaint)]
+        n_found = len(self.complaints) - len(others)
+        assert n_found == n if n is not None else n_found > 0, self.complaints
+        self.complaints = others
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+
 @pytest.fixture
-def browser_page(chromium: Browser) -> Iterator[Page]:
-    """A page in a fresh browser profile. Any complaint of the browser fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert complaints == []
+def browsers(chromium: Browser) -> Iterator[Browsers]:
+    """Any complaint of a browser that is still there at the end fails the test."""
+    browsers = Browsers(chromium)
+    yield browsers
+    browsers.close()
+    assert browsers.complaints == []
+
+
+@pytest.fixture
+def browser_page(browsers: Browsers) -> Page:
+    return browsers.new()
 
 
 def sign_in(page: Page, url: str) -> None:

@@ -43,14 +43,6 @@ class Installation:
     links: list[str]
     folder: Path
 
-    def enter(self, page: Page, number: int = 1) -> None:
-        """Goes by the invitation of that rater to the first neuron, or to where the rater stopped."""
-        page.goto(self.links[number - 1])
-        page.get_by_role("button", name="Begin").or_(page.get_by_role("button", name="Continue")).click()
-        while (
-            page.locator("#judgement").count() == 0 and (step := page.locator("main form[method=post] .button")).count()
-        ):
-            step.first.click()
 
 
 @contextmanager

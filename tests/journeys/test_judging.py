@@ -1,142 +1,313 @@
-"""A rater's whole way in a real browser, through a killed server, to Table 5 and back from its CSV."""
+"""A rater's whole way over 48 neurons in a real browser, in four ways: what is stored is always what was entered."""
 
-import csv
-import io
-import math
 import random
-import statistics
-from collections import defaultdict
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
 
 import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
-from tests.journeys.conftest import N_NEURONS, Installation, sign_in
+from app.explanations.methods import METHOD_TITLES
+from app.studies.models import Card, Condition, Guess
+from app.studies.protocol import Protocol
+from tests.journeys.conftest import Browsers, sign_in
+from tests.journeys.installing import Installation, installed
+from tests.journeys.judging import (
+    Answers,
+    Entered,
+    Finger,
+    Keyboard,
+    Mouse,
+    answers_by_chance,
+    judge,
+    judge_by_chance,
+    texts_of,
+    ticked_answers,
+)
+from tests.journeys.steps import GuessesEntered, arrive, completion_code, finish, go_on
+from tests.journeys.stored import expected_of, results_of, rows_of, stored_in, table5_from
+from tests.studies.factories import PLAIN
 
 pytestmark = pytest.mark.browser
 
-Entered = dict[str, tuple[dict[str, int], str]]
-"""Neuron heading -> ({text of a card: rating}, text of the best one)."""
+N_NEURONS = 48
+MOST_KEYS = 12
+"""For one neuron with five descriptions, in the median."""
+REFUSED = r"status of 409 \(Conflict\)"
+NO_NETWORK = r"net::ERR_INTERNET_DISCONNECTED"
+FULL = Protocol(sharing="crossed", consent="I am of age.\n\nI take part because I want to.")
+"""Consent, practice, false descriptions among the real ones, guesses."""
 
 
-def cards_of(page: Page) -> list[str]:
-    return [text.strip() for text in page.locator(".description-text").all_inner_texts()]
+@contextmanager
+def study_of_48(folder: Path, protocol: Protocol = PLAIN) -> Iterator[Installation]:
+    with installed(folder, n_neurons=N_NEURONS, n_raters=1, protocol=protocol) as installation:
+        yield installation
 
 
-def judge(page: Page, chance: random.Random, *, by_keyboard: bool) -> tuple[str, dict[str, int], str]:
-    """Judges the neuron on the page with random answers; returns its heading and what was entered."""
-    texts = cards_of(page)
-    ratings = {text: chance.randint(1, 5) for text in texts}
-    best = chance.choice(texts)
-    (judge_by_keyboard if by_keyboard else judge_by_mouse)(page, texts, ratings, best)
-    return page.get_by_role("heading", level=1).inner_text(), ratings, best
+def is_saved(page: Page) -> None:
+    """Waits until all that was entered on the page has arrived."""
+    unsaved = "Object.keys(sessionStorage).some(key => key.startsWith('neuronjury.unsaved.'))"
+    for _ in range(100):
+        if not page.evaluate(unsaved):
+            break
+        page.wait_for_timeout(20)
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
 
 
-def judge_by_keyboard(page: Page, texts: list[str], ratings: dict[str, int], best: str) -> None:
-    for text in texts:
-        page.keyboard.press(str(ratings[text]))
-    for _ in range(len(texts)):
-        page.keyboard.press("k")
-    for _ in range(texts.index(best)):
-        page.keyboard.press("j")
-    page.keyboard.press("b")
-    expect(page.locator("#missing")).to_have_text("Complete.")
+def conflict_rows(page: Page) -> list[list[str]]:
+    """The rows of the two versions that differ."""
+    rows = page.locator("#conflict-rows .differs").all()
+    return [row.locator("th, td").all_inner_texts() for row in rows]
 
 
-def judge_by_mouse(page: Page, texts: list[str], ratings: dict[str, int], best: str) -> None:
-    for number, text in enumerate(texts):
-        card = page.locator("[data-card]").nth(number)
-        card.locator(f".scale input[value='{ratings[text]}']").check()
-        if text == best:
-            card.locator("input[name=best]").check()
+# By mouse -------------------------------------------------------------------------------------------------------------
 
 
-def judge_next(page: Page, chance: random.Random, entered: Entered, *, by_keyboard: bool) -> None:
-    heading, ratings, best = judge(page, chance, by_keyboard=by_keyboard)
-    before = page.url
-    entered[heading] = (ratings, best)
-    if by_keyboard:
-        page.keyboard.press("Enter")
-    else:
-        page.locator("#submit").click()
-    page.wait_for_url(lambda url: url != before)
+def test_by_mouse_with_double_clicks_through_a_killed_server_to_table_5(tmp_path: Path, browsers: Browsers) -> None:
+    hand, chance, entered = Mouse(n_clicks=2), random.Random(5), Entered()
+    with study_of_48(tmp_path) as installation:
+        page = browsers.new()
+        arrive(page, installation.links[0], hand)
+        for number in range(1, N_NEURONS + 1):
+            if number == N_NEURONS // 2:
+                page = resumed_after_a_power_cut(installation, browsers, page, hand)
+            comment = f"Seen {number}.\nTwice." if number % 12 == 0 else ""
+            judge_by_chance(page, hand, chance, entered, comment=comment)
+            if number % 10 == 0:
+                page.go_back()
+                before = ticked_answers(page)
+                assert before == entered[before.heading]
+                judge_by_chance(page, hand, chance, entered, comment=before.comment)
+        expect(page.get_by_role("heading", name="Every neuron is judged.")).to_be_visible()
+        finish(page, hand)
+        expect(page.get_by_role("heading", name="Thank you. You are done.")).to_be_visible()
+
+        folder = results_of(installation)
+        assert len(entered) == N_NEURONS
+        assert stored_in(folder) == expected_of(entered)
+        assert table5_on_the_page(installation, browsers.new()) == table5_from(folder / "ratings.csv")
 
 
-def table5_from(ratings_csv: str) -> dict[str, tuple[str, str]]:
-    """Method -> (mean ± SEM, share best), computed from the CSV by nothing of ours."""
-    values: dict[str, list[int]] = defaultdict(list)
-    shares: dict[str, float] = defaultdict(float)
-    for row in csv.DictReader(io.StringIO(ratings_csv)):
-        values[row["method"]].append(int(row["rating"]))
-        shares[row["method"]] += float(row["best_share"])
-    return {
-        method: (
-            f"{statistics.mean(each):.3f} ± {statistics.stdev(each) / math.sqrt(len(each)):.3f}",
-            f"{100 * shares[method] / len(each):.2f} %",
-        )
-        for method, each in values.items()
-    }
+def resumed_after_a_power_cut(installation: Installation, browsers: Browsers, page: Page, hand: Mouse) -> Page:
+    """The server dies when two descriptions of the neuron are rated; its rater comes back on another device."""
+    for number, rating in enumerate((4, 2)):
+        hand.tick(page.locator("[data-card]").nth(number).locator(f".scale input[value='{rating}']"))
+    is_saved(page)
+    before, order = ticked_answers(page), texts_of(page)
+    installation.server.kill()
+    installation.server.start()
+    page.context.close()
+    again = browsers.new()
+    arrive(again, installation.links[0], hand)
+    assert ticked_answers(again) == before
+    assert list(before.ratings.values()) == [4, 2]
+    assert texts_of(again) == order
+    return again
 
 
-def entered_in_csv(ratings_csv: str) -> Entered:
-    entered: Entered = {}
-    for row in csv.DictReader(io.StringIO(ratings_csv)):
-        heading = f"Neuron {row['layer']}:{row['neuron']}"
-        ratings, best = entered.get(heading, ({}, ""))
-        ratings[row["explanation"]] = int(row["rating"])
-        entered[heading] = (ratings, row["explanation"] if row["best"] == "1" else best)
-    return entered
-
-
-def test_a_rater_finishes_a_study_through_a_killed_server_and_the_csv_gives_the_pages_table(
-    installation: Installation, browser_page: Page
-) -> None:
-    page, server, chance = browser_page, installation.server, random.Random(5)
-    entered: Entered = {}
-    page.goto(installation.links[0])
-    page.get_by_role("button", name="Begin").click()
-    for number in range(N_NEURONS // 2):
-        judge_next(page, chance, entered, by_keyboard=number % 2 == 0)
-
-    neuron_before = page.get_by_role("heading", level=1).inner_text()
-    cards_before = cards_of(page)
-    server.kill()
-    server.start()
-    page.goto(installation.links[0])
-    expect(page.get_by_text("you have judged 12")).to_be_visible()
-    page.get_by_role("button", name="Continue").click()
-    assert page.get_by_role("heading", level=1).inner_text() == neuron_before
-    assert cards_of(page) == cards_before
-
-    for number in range(N_NEURONS // 2):
-        judge_next(page, chance, entered, by_keyboard=number % 2 == 1)
-    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
-    assert len(entered) == N_NEURONS
-
-    server.command("study", "close", "demo")
-    page.context.clear_cookies()
-    sign_in(page, server.url)
-    page.goto(f"{server.url}/studies/demo/results")
-    with page.expect_download() as download:
-        page.get_by_role("link", name="ratings.csv").click()
-    ratings_csv = download.value.path().read_text(encoding="utf-8")
-    assert entered_in_csv(ratings_csv) == entered
+def table5_on_the_page(installation: Installation, page: Page) -> dict[str, tuple[str, str]]:
+    sign_in(page, installation.server.url)
+    page.goto(f"{installation.server.url}/studies/demo/results")
     shown = {}
     for line in page.locator("table.table5 tbody tr").all():
         cells = line.locator("th, td").all_inner_texts()
         shown[cells[0].lower()] = (cells[3], cells[5])
-    assert shown == table5_from(ratings_csv)
+    return shown
 
 
-def test_a_rater_finishes_without_javascript(installation: Installation, browser_page: Page) -> None:
-    plain = browser_page.context.browser.new_context(java_script_enabled=False)  # type: ignore[union-attr]
-    page, chance = plain.new_page(), random.Random(6)
-    entered: Entered = {}
-    page.goto(installation.links[1])
-    page.get_by_role("button", name="Begin").click()
-    for _ in range(N_NEURONS):
-        judge_next(page, chance, entered, by_keyboard=False)
-    expect(page.get_by_role("heading", name="Thank you")).to_be_visible()
-    plain.close()
-    installation.server.command("study", "close", "demo")
-    installation.server.command("study", "results", "demo", "--out", str(installation.folder))
-    assert entered_in_csv((installation.folder / "ratings.csv").read_text(encoding="utf-8")) == entered
+# By keyboard ----------------------------------------------------------------------------------------------------------
+
+
+def test_by_keyboard_alone_from_the_invitation_to_the_completion_code(tmp_path: Path, browsers: Browsers) -> None:
+    hand, chance, entered, n_keys = Keyboard(), random.Random(6), Entered(), []
+    with study_of_48(tmp_path, FULL) as installation:
+        page = browsers.new()
+        arrive(page, installation.links[0], hand)
+        for number in range(1, N_NEURONS + 1):
+            answers = answers_by_chance(page, chance)
+            if number in (7, 30):
+                answers = replace(answers, ratings={}, best="", cannot_judge="no_pattern" if number == 7 else "other")
+            if number == 9:
+                answers = replace(answers, comment="Written by keys: 1, 2, b.")
+            if number == 20:
+                keep_what_the_other_tab_saved(page, hand)
+            before = hand.n_pressed
+            if number == 21:
+                hand.fill(page, answers)
+                use_these_over_what_the_other_tab_saved(page, hand)
+            else:
+                judge(page, hand, answers)
+            n_keys.append(hand.n_pressed - before)
+            entered[answers.heading] = answers
+        guesses = finish(page, hand)
+        code = completion_code(page)
+
+        browsers.forget(REFUSED, n=2)
+        folder = results_of(installation)
+        assert len(entered) == N_NEURONS
+        assert stored_in(folder) == expected_of(entered)
+        assert any(stored.check_rating for stored in stored_in(folder).values())
+        assert guesses == stored_guesses(installation)
+        assert len(code) == 8
+        assert [row["completion_code"] for row in rows_of(folder / "raters.csv", "rater-1")] == [code]
+    print(f"key presses per neuron: median {median(n_keys)}, most {max(n_keys)}")
+    assert median(n_keys) <= MOST_KEYS
+
+
+def keep_what_the_other_tab_saved(page: Page, hand: Keyboard) -> None:
+    """Nothing was entered yet. The other tab rates A with 2, this one with 4."""
+    other = page.context.new_page()
+    other.goto(page.url)
+    Keyboard().key(other, "2")
+    is_saved(other)
+    hand.key(page, "4")
+    expect(page.locator("#conflict")).to_be_visible()
+    expect(page.locator("#conflict")).to_be_focused()
+    assert conflict_rows(page) == [["A", "2", "4"]]
+    hand.press(page.get_by_role("link", name="Keep those"))
+    expect(page.locator("#conflict")).to_be_hidden()
+    assert list(ticked_answers(page).ratings.values()) == [2]
+    other.close()
+
+
+def use_these_over_what_the_other_tab_saved(page: Page, hand: Keyboard) -> None:
+    """Everything is entered, and the other tab gives A another rating before it is submitted here."""
+    is_saved(page)
+    mine = list(ticked_answers(page).ratings.values())[0]
+    theirs = 1 if mine != 1 else 2
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("[data-card]").first.locator(f".scale input[value='{theirs}']").check()
+    is_saved(other)
+    before = page.url
+    hand.save(page)
+    if page.locator("#missing").inner_text().endswith("Is that right?"):
+        hand.save(page)
+    expect(page.locator("#conflict")).to_be_focused()
+    assert conflict_rows(page) == [["A", str(theirs), str(mine)]]
+    hand.press(page.get_by_role("button", name="Use these"))
+    page.wait_for_url(lambda url: url != before)
+    other.close()
+
+
+def stored_guesses(installation: Installation) -> GuessesEntered:
+    query = sa.select(Card.text, Condition.method).select_from(Guess).join(Card, Card.id == Guess.card_id)
+    with installation.database.reading() as session:
+        rows = session.execute(query.outerjoin(Condition, Condition.id == Guess.condition_id)).all()
+    return {text: "Cannot tell" if method is None else METHOD_TITLES[method] for text, method in rows}
+
+
+# Without JavaScript ---------------------------------------------------------------------------------------------------
+
+
+def test_without_javascript_with_a_stale_submission(tmp_path: Path, browsers: Browsers) -> None:
+    hand, chance, entered = Mouse(), random.Random(7), Entered()
+    with study_of_48(tmp_path) as installation:
+        page = browsers.new(java_script_enabled=False)
+        arrive(page, installation.links[0], hand)
+        for number in range(1, N_NEURONS + 1):
+            if number == 15:
+                submit_over_what_the_other_tab_submitted(page, hand, chance, entered)
+                browsers.forget(REFUSED, n=1)
+            else:
+                judge_by_chance(page, hand, chance, entered, has_scripts=False)
+        finish(page, hand)
+        expect(page.get_by_role("heading", name="Thank you. You are done.")).to_be_visible()
+        folder = results_of(installation)
+        assert len(entered) == N_NEURONS
+        assert stored_in(folder) == expected_of(entered)
+
+
+def submit_over_what_the_other_tab_submitted(page: Page, hand: Mouse, chance: random.Random, entered: Entered) -> None:
+    """Both tabs show the neuron; the other one is first. The page then has both values, and these are used."""
+    other = page.context.new_page()
+    other.goto(page.url)
+    theirs = answers_by_chance(other, chance)
+    judge(other, hand, theirs, has_scripts=False)
+    other.close()
+    # Other answers in every row, so that every row is seen.
+    texts = list(theirs.ratings)
+    best = texts[texts.index(theirs.best) - 1]
+    mine = replace(theirs, ratings={text: rating % 5 + 1 for text, rating in theirs.ratings.items()}, best=best)
+    hand.fill(page, mine)
+    hand.save(page)
+    expect(page.get_by_role("heading", name="This neuron was changed in another tab")).to_be_visible()
+    letters = "ABCDE"
+    assert conflict_rows(page) == [
+        *([letters[i], str(theirs.ratings[text]), str(mine.ratings[text])] for i, text in enumerate(texts)),
+        ["Best pick", letters[texts.index(theirs.best)], letters[texts.index(best)]],
+    ]
+    assert ticked_answers(page) == mine
+    go_on(page, hand, page.get_by_role("button", name="Use these"))
+    entered[mine.heading] = mine
+
+
+# On a phone -----------------------------------------------------------------------------------------------------------
+
+
+def test_on_a_phone_through_two_minutes_offline_and_a_reload(tmp_path: Path, browsers: Browsers) -> None:
+    hand, chance, entered = Finger(), random.Random(8), Entered()
+    with study_of_48(tmp_path) as installation:
+        page = browsers.new(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.clock.install()
+        arrive(page, installation.links[0], hand)
+        for number in range(1, N_NEURONS + 1):
+            if number in (16, 32):
+                answers = answers_by_chance(page, chance)
+                entered[answers.heading] = answers
+                way = two_minutes_offline if number == 16 else reloaded_while_offline
+                way(page, hand, answers)
+                browsers.forget(NO_NETWORK)
+            else:
+                judge_by_chance(page, hand, chance, entered)
+        finish(page, hand)
+        expect(page.get_by_role("heading", name="Thank you. You are done.")).to_be_visible()
+        folder = results_of(installation)
+        assert len(entered) == N_NEURONS
+        assert stored_in(folder) == expected_of(entered)
+
+
+def answer_offline(page: Page, hand: Finger, answers: Answers) -> None:
+    page.context.set_offline(True)
+    expect(page.locator("#saved")).to_contain_text("You are offline.")
+    hand.fill(page, answers)
+    hand.save(page)
+    if answers.is_asked_about:
+        hand.save(page)
+    expect(page.locator("#saved")).to_have_text(
+        "You are offline. Your answers are kept here and will be sent when the connection is back. "
+        "The next neuron opens then."
+    )
+
+
+def two_minutes_offline(page: Page, hand: Finger, answers: Answers) -> None:
+    """The page tries again in vain, and goes on by itself when the connection is back."""
+    before = page.url
+    answer_offline(page, hand, answers)
+    for _ in range(12):
+        # Bit by bit: each attempt fails in real time before the page waits for the next one.
+        page.clock.run_for(10_000)
+    expect(page.locator("#saved")).to_contain_text("You are offline.")
+    assert ticked_answers(page) == answers
+    assert page.url == before
+    page.context.set_offline(False)
+    page.wait_for_url(lambda url: url != before)
+
+
+def reloaded_while_offline(page: Page, hand: Finger, answers: Answers) -> None:
+    """The browser shows its own error page; when the connection is back, the same reload sends what was entered."""
+    before = page.url
+    answer_offline(page, hand, answers)
+    with pytest.raises(PlaywrightError, match="ERR_INTERNET_DISCONNECTED"):
+        page.reload()
+    page.context.set_offline(False)
+    page.goto(before)
+    page.wait_for_url(lambda url: url != before)

@@ -120,7 +120,7 @@ def card_texts(page: httpx2.Response) -> list[str]:
 def chosen(page: httpx2.Response) -> dict[str, str]:
     """What is ticked on a rating page: ratings by field, and `best`."""
     values = next(form.values for form in forms_of(page) if form.method == "post")
-    return {name: value for name, value in values.items() if name != "form_token"}
+    return {name: value for name, value in values.items() if name == "best" or name.startswith("rating-")}
 
 
 def judgement(page: httpx2.Response, *ratings: int, best: int = 0) -> dict[str, str]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.explanations.methods import METHOD_TITLES
 from app.explanations.models import DONE, Batch, Explanation
 from app.neurons.models import SubjectModel
+from app.studies.models import Condition, Study
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,28 @@ def subject_names(session: Session) -> tuple[str, ...]:
 
 def condition_choices(session: Session, subject_name: str) -> tuple[ConditionChoice, ...]:
     """The conditions with an explanation of this subject, by explainer and then in the methods' usual order."""
-    # Batches say which conditions were ever asked for: a few rows, where the explanations themselves may be a million.
+    known = _of_batches(session, subject_name) | _of_studies(session, subject_name)
+    order = list(METHOD_TITLES)
+    in_order = sorted(known, key=lambda pair: (pair[0], order.index(pair[1]) if pair[1] in order else len(order)))
+    return tuple(ConditionChoice(f"{method}@{by}", METHOD_TITLES.get(method, method), by) for by, method in in_order)
+
+
+def _of_batches(session: Session, subject_name: str) -> set[tuple[str, str]]:
+    """(explainer, method) of what was explained here. Batches say what was ever asked for: a few rows, where the
+    explanations themselves may be a million."""
     batch_ids: dict[tuple[str, str], list[int]] = defaultdict(list)
     batches = sa.select(Batch.id, Batch.methods, Batch.explainer).join(Batch.subject)
     for batch_id, methods, explainer in session.execute(batches.where(SubjectModel.name == subject_name)):
         for method in methods:
             batch_ids[explainer, method].append(batch_id)
-    known = [pair for pair, ids in batch_ids.items() if _has_explanation(session, pair[1], ids)]
-    order = list(METHOD_TITLES)
-    known.sort(key=lambda pair: (pair[0], order.index(pair[1]) if pair[1] in order else len(order)))
-    return tuple(ConditionChoice(f"{method}@{by}", METHOD_TITLES.get(method, method), by) for by, method in known)
+    return {pair for pair, ids in batch_ids.items() if _has_explanation(session, pair[1], ids)}
+
+
+def _of_studies(session: Session, subject_name: str) -> set[tuple[str, str]]:
+    """(explainer, method) of earlier studies: those of an imported design came without a batch."""
+    conditions = sa.select(Condition.explainer, Condition.method).join(Study, Study.id == Condition.study_id)
+    of_subject = conditions.join(SubjectModel, SubjectModel.id == Study.subject_id)
+    return {(by, method) for by, method in session.execute(of_subject.where(SubjectModel.name == subject_name))}
 
 
 def _has_explanation(session: Session, method: str, batch_ids: list[int]) -> bool:

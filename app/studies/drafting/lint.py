@@ -197,6 +197,11 @@ def waive_all(session: Session, slug: str, now: datetime, who: str) -> int:
     return len(open_ones)
 
 
+def waived_neurons(session: Session, study: Study) -> set[int]:
+    """Ids of the neurons of which a text was let pass: the study's history says by which method it is."""
+    return set(session.scalars(sa.select(LintWaiver.neuron_id).where(LintWaiver.study_id == study.id)))
+
+
 def _let_pass(session: Session, study: Study, finding: LintFinding, now: datetime, who: str) -> None:
     if not finding.can_be_waived:
         raise InvalidInput(f"{finding_words(finding)}; expected a text, or the neuron left out")

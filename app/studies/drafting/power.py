@@ -14,6 +14,8 @@ TYPICAL_SD = 0.78
 """Of ratings on the scale 1-5 under one condition: what the paper's standard errors come to with GPT-4."""
 TYPICAL_CORRELATION = 0.3
 """Between the ratings of two descriptions of one neuron: some neurons are easier to describe, by whatever method."""
+SMALLEST_SD = 0.01
+"""Far below any rater's; the square of one still smaller would vanish and be divided by."""
 ALPHA, POWER = 0.05, 0.8
 _CRITICAL = float(norm.ppf(1 - ALPHA / 2))
 _FACTOR = (_CRITICAL + float(norm.ppf(POWER))) ** 2
@@ -40,8 +42,8 @@ def power_of(n: int, difference: float, sd: float, correlation: float) -> float:
 
 def _variance(sd: float, correlation: float) -> float:
     """Of the difference of two ratings of one neuron."""
-    if not 0 < sd <= 4:
-        raise InvalidInput(f"a standard deviation of {sd:g}; expected one above 0 and at most 4, the whole scale")
+    if not SMALLEST_SD <= sd <= 4:
+        raise InvalidInput(f"a standard deviation of {sd:g}; expected one from {SMALLEST_SD:g} to 4, the whole scale")
     if not 0 <= correlation <= 0.99:
         raise InvalidInput(f"a correlation of {correlation:g}; expected one from 0 to 0.99")
     return 2 * sd**2 * (1 - correlation)

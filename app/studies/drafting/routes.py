@@ -1,5 +1,6 @@
 """What an admin does with a draft: resolve what the lint found, reword, try it as a rater, open it, take its file."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -11,6 +12,7 @@ from app.studies import invitations, lifecycle, queries
 from app.studies.drafting import lint
 from app.studies.drafting.design_file import export_design
 from app.studies.drafting.pages import DryRunPage, draft_page
+from app.studies.running.seeing import neuron_ids
 from app.studies.wording import counted
 from app.web.dependencies import CurrentAdmin, SessionDep, SettingsDep
 from app.web.templating import page, redirect
@@ -26,10 +28,8 @@ def show_draft(
 ) -> Response:
     """The draft's page. Errors: UnknownName."""
     findings = lint.lint_study(session, slug)
-    if visitor.account_id is not None and findings:
-        # The texts of these neurons stand beside their methods: whoever saw that cannot rate them blindly.
-        seen = {finding.neuron_id for finding in findings}
-        request.app.state.note_view(request.app.state.database, visitor.account_id, seen)
+    # The texts of these neurons stand beside their methods.
+    note_seen(request, visitor, {finding.neuron_id for finding in findings})
     wording = lint.lint_wording(queries.study_named(session, slug))
     return page(request, draft_page(queries.study_status(session, slug), findings, wording, sd, correlation))
 
@@ -92,6 +92,15 @@ def open_study(slug: str, session: SessionDep, visitor: CurrentAdmin) -> Respons
 
 
 @router.get("/{slug}/design.json")
-def design(slug: str, session: SessionDep, _: CurrentAdmin) -> Response:
+def design(slug: str, request: Request, session: SessionDep, visitor: CurrentAdmin) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{slug}-design.json"'}
-    return Response(export_design(session, slug), media_type="application/json", headers=headers)
+    answer = Response(export_design(session, slug), media_type="application/json", headers=headers)
+    # The file has every text beside its method.
+    note_seen(request, visitor, neuron_ids(session, queries.study_named(session, slug)))
+    return answer
+
+
+def note_seen(request: Request, visitor: Visitor, seen: Collection[int]) -> None:
+    """Whoever saw which method wrote what about these neurons cannot rate them blindly."""
+    if visitor.account_id is not None and seen:
+        request.app.state.note_view(request.app.state.database, visitor.account_id, seen)

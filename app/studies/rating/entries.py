@@ -104,7 +104,7 @@ def check_complete(tokens: Sequence[str], judgement: Judgement) -> None:
 def checked_comment(comment: str) -> str:
     """The comment without blanks around it, its line breaks as \\n. Errors: InvalidJudgement when it is too long."""
     # A form that the browser sends itself ends lines with \r\n, one that a script sends with \n: the same comment.
-    trimmed = comment.replace("\r\n", "\n").strip()
+    trimmed = comment.replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(trimmed) > LONGEST_COMMENT:
         raise InvalidJudgement(f"comment of {len(trimmed)} characters; expected at most {LONGEST_COMMENT}")
     return trimmed

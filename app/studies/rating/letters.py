@@ -76,7 +76,7 @@ def failed_practice_letter(study_title: str) -> LetterPage:
     )
 
 
-def barred_letter(study_title: str, account: str) -> LetterPage:
+def barred_letter(study_title: str, account: str, *, can_leave: bool = False) -> LetterPage:
     return LetterPage(
         study_title,
         "This browser cannot rate in this study.",
@@ -85,6 +85,7 @@ def barred_letter(study_title: str, account: str) -> LetterPage:
             "knows that cannot judge without knowing it, so the study takes no ratings from here.",
             "To see what raters see, ask an admin for a dry run: it shows every page and is never counted.",
         ),
+        can_leave=can_leave,
     )
 
 

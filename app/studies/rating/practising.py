@@ -121,8 +121,9 @@ def feedback_on(session: Session, rater: Rater, token: str) -> PracticeFeedback 
 def _locked(session: Session, rater: Rater) -> Rater:
     """The rater as stored now, with the study, and nobody else changing the rater until the transaction ends: the same
     answer sent ten times at once is stored once."""
-    query = sa.select(Rater).options(joinedload(Rater.study)).where(Rater.id == rater.id).with_for_update(of=Rater)
-    return session.scalars(query.execution_options(populate_existing=True)).one()
+    mine = sa.select(Rater).options(joinedload(Rater.study)).where(Rater.id == rater.id)
+    locked = mine.with_for_update(of=Rater, key_share=True)
+    return session.scalars(locked.execution_options(populate_existing=True)).one()
 
 
 def _answers(session: Session, rater: Rater) -> Sequence[PracticeAnswer]:

@@ -17,6 +17,7 @@ from app.studies.protocol import Protocol
 from app.studies.rating.entries import card_letter
 from app.studies.rating.excerpts import Band, shown_bands
 
+NO_SUCH_PAGE = "there is no such page among yours"
 N_JUDGED_TO_ESTIMATE = 3
 """Before so many judgements nobody can say how long the rest takes."""
 
@@ -140,6 +141,9 @@ def assignment_page(session: Session, rater: Rater, token: str) -> RatingPage:
     progress = rater_progress(session, rater)
     bands = shown_bands(session, assignment.neuron_id, assignment.evidence)
     order = session.scalars(sa.select(Assignment.token).where(*_of(rater)).order_by(Assignment.position)).all()
+    if token not in order:
+        # Reclaimed between the two queries.
+        raise UnknownName(NO_SUCH_PAGE)
     place = order.index(token)
     return RatingPage(
         token=token,
@@ -205,7 +209,7 @@ def _assignment(session: Session, rater: Rater, token: str) -> Assignment:
     mine = query.where(*_of(rater), Assignment.token == token)
     assignment = session.scalar(mine.execution_options(populate_existing=True))
     if assignment is None:
-        raise UnknownName("there is no such page among yours")
+        raise UnknownName(NO_SUCH_PAGE)
     return assignment
 
 

@@ -11,8 +11,9 @@ from app.database import utc_now
 from app.studies.dealing.share import deal_share
 from app.studies.models import Rater
 from app.studies.rating import entrance_routes, judging_routes, practice_routes, step_routes
-from app.studies.rating.current_rater import ThisRater, renew_lease
+from app.studies.rating.current_rater import KnownRater, account_that_saw, renew_lease
 from app.studies.rating.letters import (
+    barred_letter,
     declined_letter,
     failed_practice_letter,
     left_letter,
@@ -48,8 +49,10 @@ outside = APIRouter()
 
 
 @inside.get("/rate")
-def rate(request: Request, rater: ThisRater, session: SessionDep) -> Response:
+def rate(request: Request, rater: KnownRater, session: SessionDep) -> Response:
     """To the rater's next step, or to the word that there is none."""
+    if (account := account_that_saw(request, session, rater)) is not None:
+        return page(request, barred_letter(rater.study.title, account, can_leave=True), status=403)
     stage = _stage_with_neurons(request, session, rater)
     if stage is Stage.JUDGING:
         return redirect(f"/rate/{next_assignment(session, rater)}")

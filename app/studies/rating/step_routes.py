@@ -108,7 +108,7 @@ def survey(request: Request, rater: ThisRater, session: SessionDep) -> Response:
 def answer_survey(request: Request, rater: ThisRater, session: SessionDep, form: SentForm) -> Response:
     is_skipped = "skip" in form
     entered = {} if is_skipped else _sent_guesses(form)
-    comment = "" if is_skipped else str(form.get("comment", ""))
+    comment = "" if is_skipped else _sent_comment(form)
     try:
         store_survey(session, rater, _as_indices(entered), comment, utc_now())
     except InvalidInput as error:
@@ -162,6 +162,11 @@ def _sent_guesses(form: FormData) -> dict[str, str]:
     """Card token -> what was sent for it; a field that was sent twice counts once, as its last value."""
     sent = {name: value for name, value in form.multi_items() if name.startswith(GUESS_FIELD)}
     return {name.removeprefix(GUESS_FIELD): str(value) for name, value in sent.items()}
+
+
+def _sent_comment(form: FormData) -> str:
+    sent = form.get("comment")
+    return sent if isinstance(sent, str) else ""
 
 
 def _as_indices(entered: Mapping[str, str]) -> dict[str, int | None]:

@@ -104,7 +104,7 @@ def store_survey(
     not there or a comment that is too long.
     """
     # One answer at a time for one rater: the second of two equal ones finds the first.
-    locked = sa.select(Rater).where(Rater.id == rater.id).with_for_update(of=Rater)
+    locked = sa.select(Rater).where(Rater.id == rater.id).with_for_update(of=Rater, key_share=True)
     session.scalars(locked.execution_options(populate_existing=True)).one()
     if rater.surveyed_at is not None:
         return

@@ -196,5 +196,7 @@ def table5_csv(session: Session, slug: str) -> str:
 def csv_line(cells: Sequence[Cell]) -> str:
     """One line of CSV (RFC 4180, but ended by a bare newline); None is an empty cell, floats keep every digit."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    # The writer puts quotes around a cell only for characters of its own line end, and a reader takes a bare carriage
+    # return without quotes for the end of the row.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n") + "\n"

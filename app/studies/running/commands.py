@@ -31,7 +31,19 @@ Number = Annotated[int, typer.Argument(min=1, help="3 for rater-3.")]
 
 def register(studies: typer.Typer) -> None:
     """Adds these commands to `neuronjury study`."""
-    for command in (invite, joining_link, status, reclaim, extend, revoke, delete, close, unmask_results, results):
+    for command in (
+        dry_run,
+        invite,
+        joining_link,
+        status,
+        reclaim,
+        extend,
+        revoke,
+        delete,
+        close,
+        unmask_results,
+        results,
+    ):
         names = {"delete": "delete-rater", "unmask_results": "unmask"}
         studies.command(names.get(command.__name__, command.__name__.replace("_", "-")))(command)
 
@@ -53,6 +65,13 @@ def invite(
     else:
         for number, link in links.items():
             typer.echo(f"rater-{number}  {link}")
+
+
+def dry_run(slug: Slug) -> None:
+    """Print a link to judge a draft or an open study as a rater would; it is never counted."""
+    with _writing() as session:
+        invitation = invitations.dry_run(session, slug, utc_now(), COMMAND_LINE)
+    typer.echo(f"{_site()}/r/{invitation.code}")
 
 
 def joining_link(

@@ -65,6 +65,9 @@ def delete_rater(session: Session, slug: str, number: int, now: datetime, who: s
     """
     study = locked_study(session, slug)
     rater = numbered_rater(session, study, number)
+    # A rater who is answering right now holds this row: waiting for it here, before anything is deleted, leaves no
+    # answer behind that comes in meanwhile, and makes no circle of two who wait for each other.
+    session.refresh(rater, with_for_update={"key_share": True})
     if rater.deleted_at is not None:
         raise Conflict(f"rater-{number} of study {slug} is deleted already")
     effect = _effect(session, study, rater)
