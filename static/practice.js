@@ -44,6 +44,8 @@ function actionOf(event) {
   if (!isOnCard && document.activeElement !== document.body) return null;
   if ("12345".includes(event.key)) return () => rate(event.key);
   if (event.key === "b") return pickBest;
+  if (event.key === "j") return () => goTo(current + 1);
+  if (event.key === "k") return () => goTo(current - 1);
   if (event.key === "ArrowDown" && isOnCard) return () => goTo(current + 1);
   if (event.key === "ArrowUp" && isOnCard) return () => goTo(current - 1);
   if (event.key === "Enter" && isOnCard) return () => form.requestSubmit();

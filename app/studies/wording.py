@@ -1,6 +1,5 @@
 """What studies are said to be in words: their design, their log, how long ago something was. Pure."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -83,11 +82,6 @@ def citation(results: StudyResults, version: str) -> str:
         f"{counted(len(results.conditions), 'condition')} ({conditions}), {' to '.join(dict.fromkeys(days))}; "
         f"design {results.design_hash[:DESIGN_HASH_SHOWN]}, NeuronJury {version}."
     )
-
-
-def paragraphs(text: str) -> tuple[str, ...]:
-    """Text split at empty lines."""
-    return tuple(part.strip() for part in re.split(r"\r?\n\s*\r?\n", text) if part.strip())
 
 
 def said(line: AuditLine) -> str:

@@ -1,5 +1,6 @@
 """How pages write figures and moments. Pure; templates use these as filters."""
 
+import re
 from datetime import datetime
 
 from markupsafe import Markup
@@ -40,3 +41,8 @@ def moment(at: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         at.isoformat(timespec="seconds"), f"{at:%-d %b %Y, %H:%M} UTC"
     )
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """Text split at empty lines."""
+    return tuple(part.strip() for part in re.split(r"\r?\n\s*\r?\n", text) if part.strip())

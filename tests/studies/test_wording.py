@@ -12,7 +12,6 @@ from app.studies.wording import (
     checks_in_words,
     counted,
     evidence_in_words,
-    paragraphs,
     said,
     sharing_in_words,
     steps_in_words,
@@ -81,7 +80,3 @@ def test_the_rest_of_a_protocol() -> None:
     )
     assert checks_in_words(protocol) == "a false description among the cards of 10 % of a rater’s neurons"
     assert checks_in_words(Protocol(check_percent=0)) == "none"
-
-
-def test_text_is_split_at_empty_lines() -> None:
-    assert paragraphs("one\r\ntwo\r\n\r\nthree\n \n\nfour\n") == ("one\r\ntwo", "three", "four")

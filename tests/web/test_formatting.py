@@ -40,3 +40,7 @@ def test_a_moment_is_a_time_element_in_utc() -> None:
     at = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
     assert formatting.moment(at) == '<time datetime="2026-03-04T05:06:07+00:00">4 Mar 2026, 05:06 UTC</time>'
     assert formatting.moment(None) == "–"
+
+
+def test_text_is_split_at_empty_lines() -> None:
+    assert formatting.paragraphs("one\r\ntwo\r\n\r\nthree\n \n\nfour\n") == ("one\r\ntwo", "three", "four")

@@ -16,7 +16,8 @@ from app.studies.protocol import Protocol
 from app.studies.queries import StudyStatus, StudySummary
 from app.studies.results.exclusion import declared_rules
 from app.studies.running.pages import protocol_in_words
-from app.studies.wording import condition_titles, paragraphs
+from app.studies.wording import condition_titles
+from app.web.formatting import paragraphs
 from app.web.templating import PageContext
 
 

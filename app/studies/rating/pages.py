@@ -13,6 +13,7 @@ from app.studies.rating.entries import CANNOT_JUDGE, LONGEST_COMMENT, SCALE
 from app.studies.rating.excerpts import Band
 from app.studies.rating.forms import JudgementForm
 from app.studies.rating.reading import RatingCard, RatingPage
+from app.web.formatting import paragraphs
 from app.web.templating import PageContext
 
 N_TOP_IN_SIGHT = 5
@@ -151,11 +152,6 @@ def rate_page(stored: RatingPage, entered: JudgementForm | None = None, is_stale
         previous=stored.previous,
         next=stored.next if stored.is_judged else None,
     )
-
-
-def paragraphs(text: str) -> tuple[str, ...]:
-    """Text split at empty lines."""
-    return tuple(part.strip() for part in text.split("\n\n") if part.strip())
 
 
 def _band(band: Band, maximum: float) -> BandShown:

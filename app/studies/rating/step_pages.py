@@ -12,6 +12,7 @@ from app.studies.rating.entries import LONGEST_COMMENT, SCALE
 from app.studies.rating.review import JudgedNeuron
 from app.studies.rating.survey import GuessNeuron
 from app.studies.rating.worked_example import WorkedExample, worked_example
+from app.web.formatting import paragraphs
 from app.web.templating import PageContext
 
 CONSENT, INSTRUCTIONS, PRACTICE, NEURONS = "Consent", "Instructions", "Practice", "Neurons"
@@ -179,8 +180,3 @@ def instructions_page(study_title: str, instructions: str, protocol: Protocol) -
         scale=tuple(SCALE.items()),
         n_puzzles=protocol.n_puzzles,
     )
-
-
-def paragraphs(text: str) -> tuple[str, ...]:
-    """Text split at empty lines."""
-    return tuple(part.strip() for part in text.replace("\r\n", "\n").split("\n\n") if part.strip())

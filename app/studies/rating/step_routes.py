@@ -34,12 +34,12 @@ from app.studies.rating.step_pages import (
     ReviewPage,
     SurveyPage,
     instructions_page,
-    paragraphs,
     step_mark,
 )
 from app.studies.rating.survey import guess_labels, guess_neurons, store_survey
 from app.web.cookies import clear_session_cookie
 from app.web.dependencies import SessionDep, SettingsDep
+from app.web.formatting import paragraphs
 from app.web.templating import page, redirect
 
 router = APIRouter(prefix="/rate")

@@ -20,11 +20,11 @@ from app.studies.wording import (
     checks_in_words,
     condition_titles,
     evidence_in_words,
-    paragraphs,
     said,
     sharing_in_words,
     steps_in_words,
 )
+from app.web.formatting import paragraphs
 from app.web.templating import PageContext
 
 RESUME, INVITE, RECLAIM, WAIT, CLOSE, RESULTS = "resume", "invite", "reclaim", "wait", "close", "results"
