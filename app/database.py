@@ -13,6 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
 BUSY_TIMEOUT_MS = 30_000
+POOL = {"pool_size": 10, "max_overflow": 50}
+"""Two connections for each of the requests that the site works on at once, see `app.web.turns`: that of the route, and
+that of a short transaction beside it. With fewer, requests could wait in a circle for each other's second one."""
 HIDE_PARAMETERS = True
 """Errors end in logs; what was to be stored (ratings, keys of orders, hashes) must not."""
 
@@ -77,9 +80,10 @@ def _engine(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(
-            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=HIDE_PARAMETERS
+            parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=HIDE_PARAMETERS, **POOL
         )
-    engine = sa.create_engine(parsed, connect_args={"check_same_thread": False}, hide_parameters=HIDE_PARAMETERS)
+    connecting = {"check_same_thread": False}
+    engine = sa.create_engine(parsed, connect_args=connecting, hide_parameters=HIDE_PARAMETERS, **POOL)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import sqlalchemy as sa
-from anyio import to_thread
 from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -27,14 +26,11 @@ from app.web.error_handlers import add_error_handlers
 from app.web.limiting import AttemptCounter
 from app.web.security import RequestSizeLimit, SameOriginOnly, SecurityHeaders
 from app.web.static_files import HashedStaticFiles
+from app.web.turns import TakeTurns
 
 log = logging.getLogger(__name__)
 
 API = "/api/v1"
-N_THREADS = 400
-"""Requests that can wait for the database at the same time. A POST takes SQLite's one write lock in one thread and runs
-its route in another: were all threads waiting for that lock, the holder would never get one, and the site would stand
-still until the waiting times out. 40, which is the default, a class that saves at once can fill."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -53,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
             Middleware(SecurityHeaders, settings=settings),
             Middleware(RequestSizeLimit),
             Middleware(SameOriginOnly, settings=settings),
+            Middleware(TakeTurns),
         ],
     )
     site.state.settings = settings
@@ -73,7 +70,6 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(site: FastAPI) -> AsyncIterator[None]:
     site.state.database = Database(site.state.settings.data_database_url)
     site.state.attempts = AttemptCounter()
-    to_thread.current_default_thread_limiter().total_tokens = N_THREADS
     yield
     site.state.database.dispose()
 
