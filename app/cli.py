@@ -41,6 +41,7 @@ def init() -> None:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="One per core for hundreds of raters at once.")] = 1,
 ) -> None:
     """Serve the site. Put it behind a reverse proxy with https before raters come from outside."""
     import uvicorn
@@ -50,7 +51,11 @@ def serve(
     settings = Settings()
     with opened_database(settings):
         pass
-    uvicorn.run(create_app(settings), host=host, port=port, log_level="warning", server_header=False)
+    # Several processes each make their own site; a mistake in the settings is told here, before there are any.
+    site = create_app(settings)
+    several = {"app": "app.main:create_app_from_environment", "factory": True, "workers": processes}
+    how = {"app": site} if processes == 1 else several
+    uvicorn.run(**how, host=host, port=port, log_level="warning", server_header=False)
 
 
 def main() -> NoReturn:

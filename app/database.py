@@ -7,10 +7,13 @@ writes later fails at once under a second writer, one that takes the write lock 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
+
+from app.errors import Unavailable
 
 BUSY_TIMEOUT_MS = 30_000
 POOL = {"pool_size": 10, "max_overflow": 50}
@@ -56,6 +59,7 @@ class Database:
 
     def __init__(self, url: str):
         self.engine = _engine(url)
+        self._writer = Lock() if self.engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -66,11 +70,26 @@ class Database:
     def writing(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when it raises."""
         with (
+            self._turn_to_write(),
             self.engine.connect().execution_options(writes=True) as connection,
             Session(connection, expire_on_commit=False) as session,
         ):
             yield session
             session.commit()
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        # SQLite has one writer at a time, and one who finds it taken sleeps for ever longer times: with many in a
+        # process some sleep past dozens of others. Here they queue, and only one of a process asks SQLite.
+        if self._writer is None:
+            yield
+            return
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise Unavailable("the database is busy; please try again")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def dispose(self) -> None:
         self.engine.dispose()

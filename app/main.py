@@ -66,6 +66,11 @@ def create_app(settings: Settings) -> FastAPI:
     return site
 
 
+def create_app_from_environment() -> FastAPI:
+    """For servers that start several processes, each with its own site."""
+    return create_app(Settings())
+
+
 @asynccontextmanager
 async def _lifespan(site: FastAPI) -> AsyncIterator[None]:
     site.state.database = Database(site.state.settings.data_database_url)

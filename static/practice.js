@@ -59,3 +59,5 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   action();
 });
+
+mark(Math.max(0, cards.findIndex((card) => !ratingOf(card))));

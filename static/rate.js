@@ -165,9 +165,9 @@ const queue = makeQueue({
   tell: {
     // Only where it takes long enough to be read.
     saving() { slow = setTimeout(say, SLOW, "Saving…"); },
-    stored(submits, isLast) {
+    stored(submits, isLast, next) {
       say(`Saved ${new Date().toLocaleTimeString("en-GB")}`);
-      if (submits && isLast) location.assign("/rate");
+      if (submits && isLast) location.assign(next);
     },
     lost: sayLost,
     conflict(reply, mine) {

@@ -76,7 +76,7 @@ function makeQueue({ token, formToken, version, tell }) {
     record.version = reply.version;
     record.sent = null;
     keep();
-    tell.stored(submits, record.newest === null);
+    tell.stored(submits, record.newest === null, reply.next);
     return true;
   }
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
-from playwright.sync_api import Page
 from sqlalchemy.orm import Session
 
 from app.accounts.creating import create_account
@@ -44,13 +43,17 @@ class Installation:
     folder: Path
 
 
-
 @contextmanager
 def installed(
-    folder: Path, *, n_neurons: int = N_NEURONS, n_raters: int = 2, protocol: Protocol = PLAIN
+    folder: Path,
+    *,
+    n_neurons: int = N_NEURONS,
+    n_raters: int = 2,
+    protocol: Protocol = PLAIN,
+    n_processes: int = 1,
 ) -> Iterator[Installation]:
     """A running server: an admin `ada`, the open study `demo` with invited raters, on SQLite."""
-    server = Server(folder / "data")
+    server = Server(folder / "data", n_processes)
     settings = Settings(data=folder / "data", public_url=server.url)
     settings.make_secret()
     migrate_jobs(settings.jobs_database_url)

@@ -1,6 +1,7 @@
 """What a person does on a page, by mouse, by touch or by keys, and how a neuron is judged that way."""
 
 import random
+import re
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 CARDS = "[data-card]"
 QUESTION = "Is that right?"
 """How the page's question about a best pick with a lower rating ends."""
+DOUBLE_TOUCH_MS = 500
 MOST_TABS = 400
 """More tab stops than any page of raters has."""
 
@@ -51,6 +53,9 @@ class Hand(Protocol):
     def save(self, page: Page) -> None:
         """Presses what saves and goes on."""
 
+    def confirm(self, page: Page) -> None:
+        """The same once more, after the page has asked about it."""
+
 
 class Mouse:
     """n_clicks: 2 for people who double-click everything."""
@@ -81,6 +86,9 @@ class Mouse:
     def save(self, page: Page) -> None:
         self.press(page.locator(".rating-bar button.button"))
 
+    def confirm(self, page: Page) -> None:
+        self.save(page)
+
     def _open(self, page: Page, name: str) -> None:
         # Once, however many clicks: a double click opens and closes again, and whoever sees that clicks once more.
         page.locator("summary", has_text=name).click()
@@ -94,6 +102,11 @@ class Finger(Mouse):
 
     def tick(self, radio: Locator) -> None:
         radio.tap(force=True)
+
+    def confirm(self, page: Page) -> None:
+        # Reads first: two touches at once are a double one, and its second is no yes.
+        page.wait_for_timeout(DOUBLE_TOUCH_MS)
+        self.save(page)
 
     def _open(self, page: Page, name: str) -> None:
         page.locator("summary", has_text=name).tap()
@@ -143,6 +156,9 @@ class Keyboard:
 
     def save(self, page: Page) -> None:
         self.key(page, "Enter")
+
+    def confirm(self, page: Page) -> None:
+        self.save(page)
 
     def _move_to(self, page: Page, number: int) -> None:
         """Mostly no key: the page moves on by itself."""
@@ -196,6 +212,16 @@ def ticked_answers(page: Page) -> Answers:
     return Answers(heading_of(page), ratings, best, _value(reason), page.locator("#comment").input_value())
 
 
+def is_saved(page: Page) -> None:
+    """Waits until all that was entered on the page has arrived."""
+    unsaved = "Object.keys(sessionStorage).some(key => key.startsWith('neuronjury.unsaved.'))"
+    for _ in range(100):
+        if not page.evaluate(unsaved):
+            break
+        page.wait_for_timeout(20)
+    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
+
+
 def judge(page: Page, hand: Hand, answers: Answers, *, has_scripts: bool = True) -> None:
     """Judges the neuron and arrives at the next page."""
     hand.fill(page, answers)
@@ -208,7 +234,7 @@ def save(page: Page, hand: Hand, answers: Answers, *, has_scripts: bool = True) 
     hand.save(page)
     if has_scripts and answers.is_asked_about:
         expect(page.locator("#missing")).to_contain_text(QUESTION)
-        hand.save(page)
+        hand.confirm(page)
     page.wait_for_url(lambda url: url != before)
 
 

@@ -1,6 +1,7 @@
 """A real server process for the journeys, which can be stopped and started again on the same data and port."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,8 @@ def free_port() -> int:
 class Server:
     """`neuronjury serve` on 127.0.0.1 over the data folder `data`."""
 
-    def __init__(self, data: Path):
+    def __init__(self, data: Path, n_processes: int = 1):
+        self.n_processes = n_processes
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {**os.environ, "NEURONJURY_DATA": str(data), "NEURONJURY_PUBLIC_URL": self.url}
@@ -29,13 +31,15 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "app", "serve", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, env=self.environment)
+        command += ["--processes", str(self.n_processes)]
+        # In a group of its own, so that a kill reaches all of its processes.
+        self._process = subprocess.Popen(command, env=self.environment, start_new_session=True)
         self._wait_until_it_answers()
 
     def kill(self) -> None:
         """Ends it as a power cut would: no chance to finish anything."""
         if self._process is not None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

@@ -1,4 +1,4 @@
-"""What the files of a closed study say was entered, in the words of the rater's pages, and Table 5 computed from them."""
+"""What a closed study's files say was entered, in the words of the rater's pages; and Table 5 computed from them."""
 
 import csv
 import math

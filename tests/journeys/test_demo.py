@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.journeys.judging import Mouse
 from tests.journeys.server import Server
+from tests.journeys.steps import arrive
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_model]
 
@@ -49,8 +51,7 @@ def test_the_demo_does_the_whole_job_once_and_can_be_judged(
     server.start()
     try:
         page = browser_page
-        page.goto(access["links"][0])
-        page.get_by_role("button", name="Begin").click()
+        arrive(page, access["links"][0], Mouse())
         expect(page.get_by_role("heading", name="Descriptions")).to_be_visible()
         assert page.locator(".heat mark").count() > 10
         if request.config.getoption("--take-picture"):

@@ -1,7 +1,6 @@
 """A rater's whole way over 48 neurons in a real browser, in four ways: what is stored is always what was entered."""
 
 import random
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from tests.journeys.judging import (
     Keyboard,
     Mouse,
     answers_by_chance,
+    is_saved,
     judge,
     judge_by_chance,
     texts_of,
@@ -49,16 +49,6 @@ FULL = Protocol(sharing="crossed", consent="I am of age.\n\nI take part because 
 def study_of_48(folder: Path, protocol: Protocol = PLAIN) -> Iterator[Installation]:
     with installed(folder, n_neurons=N_NEURONS, n_raters=1, protocol=protocol) as installation:
         yield installation
-
-
-def is_saved(page: Page) -> None:
-    """Waits until all that was entered on the page has arrived."""
-    unsaved = "Object.keys(sessionStorage).some(key => key.startsWith('neuronjury.unsaved.'))"
-    for _ in range(100):
-        if not page.evaluate(unsaved):
-            break
-        page.wait_for_timeout(20)
-    expect(page.locator("#saved")).to_have_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
 
 
 def conflict_rows(page: Page) -> list[list[str]]:
@@ -180,7 +170,7 @@ def keep_what_the_other_tab_saved(page: Page, hand: Keyboard) -> None:
 def use_these_over_what_the_other_tab_saved(page: Page, hand: Keyboard) -> None:
     """Everything is entered, and the other tab gives A another rating before it is submitted here."""
     is_saved(page)
-    mine = list(ticked_answers(page).ratings.values())[0]
+    mine = next(iter(ticked_answers(page).ratings.values()))
     theirs = 1 if mine != 1 else 2
     other = page.context.new_page()
     other.goto(page.url)
@@ -188,8 +178,8 @@ def use_these_over_what_the_other_tab_saved(page: Page, hand: Keyboard) -> None:
     is_saved(other)
     before = page.url
     hand.save(page)
-    if page.locator("#missing").inner_text().endswith("Is that right?"):
-        hand.save(page)
+    if ticked_answers(page).is_asked_about:
+        hand.confirm(page)
     expect(page.locator("#conflict")).to_be_focused()
     assert conflict_rows(page) == [["A", str(theirs), str(mine)]]
     hand.press(page.get_by_role("button", name="Use these"))
@@ -281,7 +271,7 @@ def answer_offline(page: Page, hand: Finger, answers: Answers) -> None:
     hand.fill(page, answers)
     hand.save(page)
     if answers.is_asked_about:
-        hand.save(page)
+        hand.confirm(page)
     expect(page.locator("#saved")).to_have_text(
         "You are offline. Your answers are kept here and will be sent when the connection is back. "
         "The next neuron opens then."

@@ -131,12 +131,12 @@ def make_study(session: Session, drawn: DrawnStudy, labels: Conditions, key: byt
 STEPS = ("new", "instructed", "judging", "reviewing", "finished", "surveyed")
 
 
-def bring_raters(session: Session, study: Study, drawn: DrawnStudy) -> list[Rater]:
-    """A rater at each of the steps, in their order."""
+def bring_raters(session: Session, study: Study, drawn: DrawnStudy, *steps: str) -> list[Rater]:
+    """A rater at each of these steps, in their order."""
     now = utc_now()
-    invite_raters(session, study.slug, len(STEPS), now, now + timedelta(days=1))
+    invite_raters(session, study.slug, len(steps), now, now + timedelta(days=1))
     raters = list(session.scalars(sa.select(Rater).where(Rater.study_id == study.id).order_by(Rater.number)))
-    for step, rater in enumerate(raters):
+    for step, rater in zip(map(STEPS.index, steps), raters, strict=True):
         if step >= STEPS.index("instructed"):
             rater.consented_at = rater.instructed_at = now
         if step >= STEPS.index("judging"):
@@ -171,38 +171,27 @@ def judge(session: Session, rater: Rater, value: int, *, all_of_them: bool) -> N
 STEP_PAGES = ("/rate/consent", "/rate/instructions", "/rate/practice", "/rate/review", "/rate/survey", "/rate/done")
 
 
-def everything(client: TestClient, cookies: Sequence[str], tokens: Sequence[str], curious: int) -> Received:
-    """Every kind of answer: to each rater the next step, to the curious one every page, another's and none there is,
-    and what the neurons' pages answer to entries that change nothing."""
+def everything(client: TestClient, judging: str, other: str, tokens: Sequence[str]) -> Received:
+    """Every kind of answer to two browsers, named by their cookies: to one in the middle of the judging what the pages
+    of its neurons answer, also to entries that change nothing; to the other all pages there are, another's and none."""
     got: dict[str, httpx2.Response] = {}
-    for who, cookie in enumerate(cookies):
-        client.cookies.set(SESSION_COOKIE, cookie)
-        first = got[f"{who} /rate"] = client.get("/rate")
-        if first.is_redirect:
-            path = first.headers["location"]
-            got[f"{who} next"] = client.get(path)
-        if who == curious:
-            paths = [
-                *STEP_PAGES,
-                *(f"/rate/{token}" for token in tokens),
-                "/rate/" + "0" * 32,
-                "/studies",
-                "/rate/left",
-            ]
-            got |= {path: client.get(path) for path in paths}
-    client.cookies.set(SESSION_COOKIE, cookies[STEPS.index("judging")])
+    client.cookies.set(SESSION_COOKIE, judging)
     for token in tokens:
         page = client.get(f"/rate/{token}")
         if page.status_code == 200:
             got |= {f"{token} {what}": answer for what, answer in sent_from(client, page, token)}
+    client.cookies.set(SESSION_COOKIE, other)
+    paths = ["/rate", *STEP_PAGES, *(f"/rate/{token}" for token in tokens), "/rate/" + "0" * 32, "/studies"]
+    got |= {path: client.get(path) for path in paths}
     return {asked: received(answer) for asked, answer in got.items()}
 
 
-def start_clocks(client: TestClient, cookie: str, tokens: Sequence[str]) -> None:
+def start_clocks(client: TestClient, cookies: Sequence[str], tokens: Sequence[str]) -> None:
     """The first visit of a neuron's page is noted, and the next one is told so."""
-    client.cookies.set(SESSION_COOKIE, cookie)
-    for token in tokens:
-        client.get(f"/rate/{token}")
+    for cookie in cookies:
+        client.cookies.set(SESSION_COOKIE, cookie)
+        for token in tokens:
+            client.get(f"/rate/{token}")
 
 
 def received(answer: httpx2.Response) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -258,23 +247,22 @@ def test_no_byte_depends_on_who_wrote_which_text(
     """Over 200 random studies on SQLite, 20 on PostgreSQL."""
     statuses: set[int] = set()
 
-    @given(drawn_studies(), st.integers(0, len(STEPS) - 1))
+    @given(drawn_studies(), st.sampled_from(STEPS))
     @repeatable(database)
-    def check(drawn: DrawnStudy, curious: int) -> None:
+    def check(drawn: DrawnStudy, step: str) -> None:
         with database.writing() as session:
             study = make_study(session, drawn, drawn.labels)
-            raters = bring_raters(session, study, drawn)
+            raters = bring_raters(session, study, drawn, "judging", step)
             cookies = [start_session(session, settings, rater_id=rater.id) for rater in raters]
-            in_hand = (STEPS.index("judging") + 1, STEPS.index("reviewing") + 1)
-            mine = sa.select(Assignment.token).join(Rater).where(Rater.study_id == study.id, Rater.number.in_(in_hand))
+            mine = sa.select(Assignment.token).join(Rater).where(Rater.study_id == study.id)
             tokens = session.scalars(mine.order_by(Assignment.id)).all()
-            if drawn.protocol.n_puzzles and (step := next_puzzle(session, raters[1])) is not None:
-                tokens = [*tokens, f"practice/{step.token}"]
-        start_clocks(study_site, cookies[STEPS.index("judging")], tokens)
-        before = everything(study_site, cookies, tokens, curious)
+            if step == "instructed" and (puzzle := next_puzzle(session, raters[1])) is not None:
+                tokens = [*tokens, f"practice/{puzzle.token}"]
+        start_clocks(study_site, cookies, tokens)
+        before = everything(study_site, *cookies, tokens)
         with database.writing() as session:
             relabel(session, session.get_one(Study, study.id), drawn)
-        after = everything(study_site, cookies, tokens, curious)
+        after = everything(study_site, *cookies, tokens)
         assert {asked: answer for asked, answer in after.items() if answer != before[asked]} == {}
         statuses.update(status for status, _, _ in before.values())
 
@@ -293,7 +281,7 @@ def test_the_same_texts_by_other_methods_are_dealt_as_the_same_cards(database: D
             for labels in (drawn.labels, drawn.moved):
                 study = make_study(session, drawn, labels)
                 # The study lists its conditions in one order, whichever text each has.
-                bring_raters(session, study, drawn)
+                bring_raters(session, study, drawn, *STEPS)
                 hands.append(dealt(session, study))
             assert hands[0] == hands[1]
             assert len(hands[0]) > 0

@@ -145,7 +145,7 @@ def test_a_rater_judges_one_neuron_after_the_other(database: Database, client: T
     first = begin(client, study.links[0])
     answer = submit(client, first, **judgement(first, 5, 4, 3, 2, 1, best=1))
     second, third, fourth = tokens_of(database, 1)[1:]
-    assert (answer.status_code, answer.headers["location"]) == (303, "/rate")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/rate/{second}")
     assert n_stored(database) == (5, 1, 1)
     assert client.get("/rate").headers["location"] == f"/rate/{second}"
     review = judge_all(client, client.get(f"/rate/{second}"))
@@ -382,15 +382,16 @@ def test_a_click_is_saved_and_is_there_on_another_device(
     assert n_stored(database) == (1, 0, 2)
 
 
-def test_a_script_submits_by_saving(database: Database, client: TestClient) -> None:
+def test_a_script_submits_by_saving_and_is_told_where_to_go(database: Database, client: TestClient) -> None:
     page = begin(client, start_study(database).links[0])
     sent = judgement(page, 5, 4, 3, 2, 1)
     assert save(client, page, version="0", **sent).json() == {"version": 1}
     assert client.get("/rate").headers["location"] == page.url.path
-    assert save(client, page, version="1", submits="1", **sent).json() == {"version": 2}
+    submitted = {"version": 2, "next": f"/rate/{tokens_of(database, 1)[1]}"}
+    assert save(client, page, version="1", submits="1", **sent).json() == submitted
     assert client.get("/rate").headers["location"] != page.url.path
     again = [save(client, page, version="1", submits="1", **sent) for _ in range(3)]
-    assert [(answer.status_code, answer.json()) for answer in again] == [(200, {"version": 2})] * 3
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, submitted)] * 3
     assert n_stored(database) == (5, 1, 2)
 
 

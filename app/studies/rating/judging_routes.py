@@ -15,7 +15,7 @@ from app.studies.rating.entries import Entries
 from app.studies.rating.forms import JudgementForm, judgement_form
 from app.studies.rating.judging import StaleJudgement, record_judgement, save_entries
 from app.studies.rating.pages import rate_page
-from app.studies.rating.reading import assignment_page, mark_shown, rater_progress
+from app.studies.rating.reading import assignment_page, mark_shown, next_assignment, rater_progress
 from app.web.dependencies import SessionDep
 from app.web.templating import page, redirect
 
@@ -48,26 +48,34 @@ def judge_neuron(token: str, request: Request, session: SessionDep, rater: ThisR
         stored = assignment_page(session, rater, token)
         is_stale = isinstance(refused, StaleJudgement)
         return page(request, rate_page(stored, entered, is_stale=is_stale), status=refused.http_status)
-    return redirect("/rate")
+    return redirect(_next_address(session, rater))
 
 
 @router.post("/rate/{token}/save")
 def save(token: str, session: SessionDep, rater: ThisRater, form: SentForm) -> Response:
     """Autosave, and the submission of browsers that run scripts.
 
-    Answers {"version": n}; on a stale page, with 409, {"version", "entries", "error"} of what is stored.
+    Answers {"version": n}, after a submission also {"next": path}; on a stale page, with 409, {"version", "entries",
+    "error"} of what is stored.
     """
     entered = judgement_form(form)
     try:
         if entered.submits:
             version = _record(session, rater, token, entered)
-        else:
-            version = save_entries(session, rater, token, entered.entries, entered.version, utc_now()).version
+            return JSONResponse({"version": version, "next": _next_address(session, rater)})
+        version = save_entries(session, rater, token, entered.entries, entered.version, utc_now()).version
     except StaleJudgement as stale:
         session.rollback()
         stored = {"version": stale.version, "entries": entries_json(stale.stored), "error": str(stale)}
         return JSONResponse(stored, status_code=stale.http_status)
     return JSONResponse({"version": version})
+
+
+def _next_address(session: Session, rater: Rater) -> str:
+    """The rater's next open neuron, or the page that knows the next step."""
+    progress = rater_progress(session, rater)
+    token = None if progress.is_paused else next_assignment(session, rater)
+    return "/rate" if token is None else f"/rate/{token}"
 
 
 def entries_json(entries: Entries) -> dict[str, Any]:

@@ -109,9 +109,12 @@ def live_rater(session: Session, rater: Rater) -> Rater:
 
 def rater_progress(session: Session, rater: Rater) -> RaterProgress:
     """How far this rater is; works for a closed study too. Errors: NotAllowed when revoked."""
-    stored = live_rater(session, rater)
+    return _progress(session, live_rater(session, rater))
+
+
+def _progress(session: Session, stored: Rater) -> RaterProgress:
     study = stored.study
-    counts = sa.select(sa.func.count(Assignment.submitted_at), sa.func.count()).where(*_of(rater))
+    counts = sa.select(sa.func.count(Assignment.submitted_at), sa.func.count()).where(*_of(stored))
     n_judged, n_assignments = session.execute(counts).one()
     is_paused = study.paused_at is not None and not stored.is_dry_run
     is_open = takes_answers(study, stored)
@@ -138,7 +141,7 @@ def assignment_page(session: Session, rater: Rater, token: str) -> RatingPage:
     if not takes_answers(stored.study, stored):
         raise Conflict("this study is closed and takes no more judgements")
     assignment = _assignment(session, rater, token)
-    progress = rater_progress(session, rater)
+    progress = _progress(session, stored)
     bands = shown_bands(session, assignment.neuron_id, assignment.evidence)
     order = session.scalars(sa.select(Assignment.token).where(*_of(rater)).order_by(Assignment.position)).all()
     if token not in order:
