@@ -1,10 +1,14 @@
 """Transactions on both databases."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
 from app.accounts.models import Account
 from app.database import Database
+from app.errors import Unavailable
 from app.explanations.models import Batch
 
 
@@ -42,3 +46,29 @@ def test_foreign_keys_are_enforced(database: Database) -> None:
     orphan = Batch(subject_id=99, methods=[], explainer="none", settings={}, n_explanations=0, n_shards=0)
     with pytest.raises(sa.exc.IntegrityError), database.writing() as session:
         session.add(orphan)
+
+
+def test_writers_queue_and_none_of_them_is_lost(database: Database) -> None:
+    def add(number: int) -> None:
+        with database.writing() as session:
+            session.add(account(f"ada-{number}"))
+
+    with ThreadPoolExecutor(20) as threads:
+        list(threads.map(add, range(100)))
+    assert n_accounts(database) == 100
+
+
+def test_a_writer_whose_turn_does_not_come_is_told_so_and_the_next_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database.BUSY_TIMEOUT_MS", 50)
+    database = Database(f"sqlite:///{tmp_path / 'busy.sqlite'}")
+    Account.metadata.create_all(database.engine)
+    with database.writing() as session:
+        session.add(account("ada"))
+        with pytest.raises(Unavailable, match="the database is busy"), database.writing():
+            pass
+    with database.writing() as session:
+        session.add(account("grace"))
+    assert n_accounts(database) == 2
+    database.dispose()

@@ -150,7 +150,7 @@ def test_a_deleted_rater_cannot_judge(database: Database) -> None:
     def delete(session: Session) -> None:
         session.execute(sa.update(Rater).values(deleted_at=NOW))
 
-    refusal(database, make_open_study(database), delete, NotAllowed)
+    assert refusal(database, make_open_study(database), delete, NotAllowed) == "this invitation has been withdrawn"
 
 
 def test_a_paused_study_takes_what_is_on_the_screen(database: Database) -> None:
