@@ -7,7 +7,7 @@ submitting twice is once.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -23,6 +23,10 @@ JOBS_VERSION = "1"
 QUEUE = "neuronjury-explanations"
 PLAN_BATCH = "plan_explanation_batch"
 EXPLAIN_SHARD = "explain_shard"
+RECORD_SHARD = "record_shard"
+FINISH_RECORDING = "finish_recording"
+UNFINISHED = ["ENQUEUED", "PENDING", "DELAYED"]
+"""States of a job, as the engine names them."""
 SERIALIZER = DBOSPortableJSONSerializer()
 
 HEARTBEAT_SECONDS = 5.0
@@ -91,3 +95,48 @@ def cancel_batch_jobs(jobs_url: str, batch_id: int, n_shards: int) -> None:
     ids = [batch_job_id(batch_id), *(shard_job_id(batch_id, shard) for shard in range(n_shards))]
     with job_client(jobs_url) as client:
         client.cancel_workflows(ids)
+
+
+def recording_jobs(recording_id: int, begun_at: datetime) -> str:
+    """How the ids of a recording's jobs begin. begun_at: when it was created, for SQLite gives an id again."""
+    return f"recording-{recording_id}-{begun_at.timestamp():.6f}-"
+
+
+def finish_job_id(shard_job: str) -> str:
+    """Of the job that ends the recording which a shard is of, one for all shards of a submission."""
+    return f"{shard_job.partition('-shard-')[0]}-finish"
+
+
+def submit_recording(
+    jobs_url: str, recording_id: int, begun_at: datetime, shards: Sequence[tuple[int, int]], now: datetime
+) -> bool:
+    """Hands the shards of a stored recording, each (first chunk, number of chunks), to the workers; without any, only
+    its end. Changes nothing and returns False while jobs of the recording wait or run.
+
+    now: tells this submission from earlier ones, whose jobs have ended before the recording had.
+    """
+    beginning = recording_jobs(recording_id, begun_at)
+    submission = f"{beginning}{now.timestamp():.6f}"
+    with job_client(jobs_url) as client:
+        if client.list_workflows(workflow_id_prefix=beginning, status=UNFINISHED, load_input=False, load_output=False):
+            return False
+        for first, n_chunks in shards:
+            options = _recording_options(RECORD_SHARD, f"{submission}-shard-{first}")
+            client.enqueue(options, recording_id, first, n_chunks)
+        if not shards:
+            client.enqueue(_recording_options(FINISH_RECORDING, finish_job_id(submission)), recording_id)
+    return True
+
+
+def cancel_recording_jobs(jobs_url: str, recording_id: int, begun_at: datetime) -> None:
+    """Stops the jobs of a recording: those that wait never start; a running one looks for itself whether to go on."""
+    beginning = recording_jobs(recording_id, begun_at)
+    with job_client(jobs_url) as client:
+        waiting = client.list_workflows(
+            workflow_id_prefix=beginning, status=UNFINISHED, load_input=False, load_output=False
+        )
+        client.cancel_workflows([job.workflow_id for job in waiting])
+
+
+def _recording_options(workflow: str, job_id: str) -> EnqueueOptions:
+    return {"queue_name": QUEUE, "workflow_name": workflow, "workflow_id": job_id, "app_version": JOBS_VERSION}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -71,7 +72,22 @@ def opened_database(settings: Settings) -> Iterator[Database]:
 
 def _run(database: Database, action: Callable[[Config, str], None], revision: str) -> None:
     config = alembic_config()
-    with database.engine.connect().execution_options(writes=True) as connection:
+    with database.engine.connect().execution_options(writes=True) as connection, _tables_may_be_copied(connection):
         config.attributes["connection"] = connection
         action(config, revision)
         connection.commit()
+
+
+@contextmanager
+def _tables_may_be_copied(connection: sa.Connection) -> Iterator[None]:
+    """On SQLite some changes copy a table and drop the old one, which foreign keys to it would forbid or follow."""
+    driver = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite" or driver is None:
+        yield
+        return
+    # Neither can be changed within a transaction, and this connection goes back to the pool.
+    driver.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys = ON")

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.accounts.models import ADMIN, Account
-from app.explanations.models import DONE, FAILED, Explanation
+from app.explanations.models import DONE, FAILED, Explanation, Score
 from app.neurons.models import MLP, ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
-from app.neurons.records import RANDOM, TOP
+from app.neurons.records import BOTTOM, POSITIVE, RANDOM, TOP, Polarity, Side
 
 TOKENS = ("The", " cat", " sat", " on", " mats")
 ACTIVATIONS = (0.0, 5.0, 1.25, -0.25, 2.5)
@@ -24,6 +24,7 @@ def make_subject(
     n_layers: int = 2,
     n_neurons_per_layer: int = 3,
     recording_status: str | None = "done",
+    polarity: Polarity = POSITIVE,
 ) -> SubjectModel:
     """A subject model with a corpus and a recording of that status; None: without a recording, as if imported."""
     subject = SubjectModel(
@@ -38,18 +39,18 @@ def make_subject(
     session.add(subject)
     session.flush()
     if recording_status is not None:
-        _add_recording(session, subject, recording_status)
+        _add_recording(session, subject, recording_status, polarity)
     return subject
 
 
-def _add_recording(session: Session, subject: SubjectModel, status: str) -> None:
+def _add_recording(session: Session, subject: SubjectModel, status: str, polarity: Polarity) -> None:
     corpus = make_corpus(session)
     session.add(
         Recording(
             subject_id=subject.id,
             corpus_id=corpus.id,
             status=status,
-            settings={},
+            settings={"polarity": polarity},
             provenance={},
             n_tokens=corpus.n_excerpts * corpus.excerpt_length,
             seconds=1.0,
@@ -138,6 +139,14 @@ def make_records(session: Session, neuron: Neuron, n_top: int = 20, n_random: in
         make_record(session, neuron, RANDOM, rank, tokens=(f"random{rank}", *TOKENS[1:]), activations=activations)
 
 
+def make_bottom_records(session: Session, neuron: Neuron, n: int = 20) -> None:
+    """Most negative records, the first with a minimum of -4.0 at its second token, then rising. Every excerpt begins
+    with its band and rank."""
+    for rank in range(n):
+        activations = [-0.8 * value * (1 - rank / 64) for value in ACTIVATIONS]
+        make_record(session, neuron, BOTTOM, rank, tokens=(f"bottom{rank}", *TOKENS[1:]), activations=activations)
+
+
 def make_explanation(
     session: Session,
     neuron: Neuron,
@@ -148,6 +157,7 @@ def make_explanation(
     status: str = DONE,
     failure: str = "refusal",
     sample_number: int = 0,
+    side: Side = "positive",
 ) -> Explanation:
     """An explanation; `text` is kept only when it is done, `failure` only when it failed."""
     explanation = Explanation(
@@ -156,6 +166,7 @@ def make_explanation(
         explainer=explainer,
         prompt_pack="none" if explainer == "none" else "default@0123456789ab",
         sample_number=sample_number,
+        side=side,
         status=status,
         text_received=text if status == DONE else None,
         text=text if status == DONE else None,
@@ -164,6 +175,23 @@ def make_explanation(
     session.add(explanation)
     session.flush()
     return explanation
+
+
+def make_score(
+    session: Session,
+    explanation: Explanation,
+    metric: str,
+    value: float | None,
+    *,
+    scorer: str = "imported",
+    reason: str = "no variance",
+) -> Score:
+    """A score; `reason` is kept only where there is no value."""
+    score = Score(explanation_id=explanation.id, metric=metric, scorer=scorer, value=value, details={})
+    score.reason = reason if value is None else None
+    session.add(score)
+    session.flush()
+    return score
 
 
 def make_account(

@@ -15,12 +15,14 @@ from app.explanations.launching import BatchOrder, launch_batch
 from app.explanations.methods import check_method_names
 from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv
+from app.neurons.records import N_RANDOM_RECORDS, N_TOP_RECORDS
 from app.settings import Settings
-from worker import progress
 
 commands = typer.Typer()
 
-EXTRA_MODULES = frozenset({"accelerate", "gguf", "huggingface_hub", "openai", "safetensors", "torch", "transformers"})
+EXTRA_MODULES = frozenset(
+    {"accelerate", "gguf", "huggingface_hub", "numba", "openai", "safetensors", "torch", "transformers"}
+)
 
 
 @contextmanager
@@ -40,7 +42,11 @@ def needing_the_worker_extra() -> Iterator[None]:
 @commands.command()
 def record(
     model: Annotated[
-        str, typer.Option(help="smollm2-135m (bundled), a folder saved by transformers, a .gguf file, or a hub name.")
+        str,
+        typer.Option(
+            help="smollm2-135m (bundled), a folder saved by transformers, a .gguf file, or a hub name. With --detach "
+            "a path must mean the same model on every worker."
+        ),
     ] = "smollm2-135m",
     text: Annotated[
         str, typer.Option(help="python-docs (built in), a .txt, a .jsonl with the field `text`, or a folder of these.")
@@ -48,36 +54,70 @@ def record(
     name: Annotated[str | None, typer.Option(help="Name of the subject model; default: after the model.")] = None,
     excerpts: Annotated[int, typer.Option(help="How many excerpts of 64 tokens to draw from the text.")] = 1024,
     seed: Annotated[int, typer.Option(help="Decides which excerpts are drawn, for the corpus and for neurons.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Excerpts that the model reads at once.")] = 16,
+    batch_size: Annotated[
+        int, typer.Option(help="Excerpts that the model reads at once; halved where a GPU's memory is too small.")
+    ] = 16,
+    positions: Annotated[str, typer.Option(help="all, or after-first: the first token does not count.")] = "all",
+    polarity: Annotated[
+        str, typer.Option(help="positive, both (the most negative excerpts too), or auto: both for a gated MLP.")
+    ] = "auto",
+    top: Annotated[int, typer.Option(help="Strongest excerpts kept of each neuron.")] = N_TOP_RECORDS,
+    random: Annotated[int, typer.Option(help="Random excerpts kept of each neuron.")] = N_RANDOM_RECORDS,
+    statistics: Annotated[
+        bool, typer.Option(help="Moments, histogram and excerpts between quantiles; without them it is faster.")
+    ] = True,
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16, or auto: float32 on a CPU, the model's own on a GPU.")
+    ] = "auto",
+    mlp_module: Annotated[
+        str | None,
+        typer.Option(help="Last linear layer of the MLP where it is not known: model.layers.{layer}.mlp.down_proj"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and record nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave the recording to the workers.")] = False,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="With --detach: into how many jobs; default: one for each live worker.")
+    ] = None,
+    cancel: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Cancel the unfinished recording NAME, and do nothing else.")
+    ] = None,
 ) -> None:
-    """Record what every neuron of a model responds to in a text. Needs `neuronjury init` and the extra `worker`."""
-    with needing_the_worker_extra():
-        from worker.recording import record_subject
+    """Record what every neuron of a model responds to in a text. Needs `neuronjury init` and the extra `worker`.
 
+    Stopped or killed, it keeps what it has recorded: the same command goes on from there.
+    """
+    with needing_the_worker_extra():
+        from worker import record_command
+        from worker.recording_order import RecordingOrder
+
+    if shards is not None and not detach:
+        raise InvalidInput(f"--shards {shards} without --detach; expected both or neither")
     settings = Settings()
-    try:
-        with opened_database(settings) as database, progress.shown() as shown:
-            summary = record_subject(
-                settings,
-                database,
-                model=model,
-                text=text,
-                name=name,
-                n_excerpts=excerpts,
-                seed=seed,
-                batch_size=batch_size,
-                progress=shown,
-            )
-    except KeyboardInterrupt:
-        typer.echo("neuronjury: stopped; nothing of this recording was kept", err=True)
-        raise typer.Exit(130) from None
-    if summary.n_excerpts < excerpts:
-        typer.echo(f"{summary.corpus} has {summary.n_excerpts} excerpts; all of them were taken")
-    typer.echo(
-        f"{'Already recorded' if summary.was_done else 'Recorded'}: {summary.name}, {summary.n_neurons} neurons in "
-        f"{summary.n_layers} layers on {summary.n_excerpts} of {summary.n_available} excerpts of {summary.corpus} "
-        f"({summary.n_tokens} tokens in {summary.seconds:.0f} s)"
-    )
+    with opened_database(settings) as database:
+        if cancel is not None:
+            record_command.cancel(settings, database, cancel)
+            return
+        order = RecordingOrder(
+            model=model,
+            text=text,
+            name=name,
+            n_excerpts=excerpts,
+            seed=seed,
+            batch_size=batch_size,
+            positions=positions,
+            polarity=polarity,
+            n_top=top,
+            n_random=random,
+            has_statistics=statistics,
+            dtype=dtype,
+            mlp_module=mlp_module,
+        )
+        if dry_run:
+            record_command.dry_run(settings, database, order)
+        elif detach:
+            record_command.detach(settings, database, order, shards)
+        else:
+            record_command.record(settings, database, order)
 
 
 @commands.command()

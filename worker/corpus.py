@@ -5,9 +5,7 @@ its end, shorter than a window, is dropped. No token is put before an excerpt. K
 the model's tokenizer.
 """
 
-import codecs
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from app.errors import InvalidInput
-from worker import python_docs
+from worker import python_docs, text_files
 
 EXCERPT_LENGTH = 64
 """Tokens of an excerpt. Source: arXiv 2310.06200, section 2."""
 
 PYTHON_DOCS = "python-docs"
-TEXT_SUFFIXES = (".txt", ".jsonl")
 LARGEST_SEED = 2**63 - 1
+NUL, NUL_SIGN = "\0", "\u2400"
 
 Int32Array = npt.NDArray[np.int32]
 ReadDocuments = Callable[[], Iterator[str]]
@@ -33,11 +31,16 @@ ReadDocuments = Callable[[], Iterator[str]]
 
 @dataclass(frozen=True)
 class Text:
-    """Where documents come from. hash: SHA-256 of the files' bytes, so that a changed text is noticed early."""
+    """Where documents come from.
+
+    hash: SHA-256 of the files' bytes, so that a changed text is noticed early. n_invalid_bytes: how many bytes of the
+    files are not UTF-8; each of them stands in the documents as U+FFFD.
+    """
 
     name: str
     hash: str
     documents: ReadDocuments
+    n_invalid_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Excerpts:
 
     token_ids: shape (excerpts, tokens). token_texts: the text of every token id that occurs, leading space included.
     n_available: how many excerpts the text has to choose from. hash: of the token ids, length, seed and tokenizer.
+    n_invalid_bytes: of the whole text, see Text.
     """
 
     name: str
@@ -53,13 +57,14 @@ class Excerpts:
     token_texts: dict[int, str]
     n_available: int
     hash: str
+    n_invalid_bytes: int = 0
 
 
 def open_text(text: str) -> Text:
     """The text behind a name on the command line: `python-docs`, a .txt, a .jsonl (field `text`) or a folder of these.
 
-    A .txt is one document, each line of a .jsonl is one; a folder is read in the order of its sorted paths.
-    Errors: InvalidInput when nothing is there, or nothing of a known kind.
+    A folder is read in the order of its sorted paths.
+    Errors: InvalidInput when nothing is there, nothing of a known kind, or a file that is no text.
     """
     if text == PYTHON_DOCS:
         sources = python_docs.source_files()
@@ -68,7 +73,8 @@ def open_text(text: str) -> Text:
         return Text(PYTHON_DOCS, _hash_of_files(made_of), lambda: python_docs.documents(sources))
     path = Path(text)
     files = _text_files(path)
-    return Text(path.resolve().name[:200], _hash_of_files(files), lambda: _documents(files))
+    n_invalid_bytes = sum(text_files.n_invalid_bytes(file) for file in files)
+    return Text(path.resolve().name[:200], _hash_of_files(files), lambda: text_files.documents(files), n_invalid_bytes)
 
 
 def check_has_words(text: Text) -> None:
@@ -95,16 +101,21 @@ def cut_excerpts(text: Text, tokenizer: Any, *, n_excerpts: int, seed: int, leng
         token_texts=token_texts(tokenizer, np.unique(token_ids).tolist()),
         n_available=len(windows),
         hash=_hash_of_excerpts(token_ids, length, seed, tokenizer_hash(tokenizer)),
+        n_invalid_bytes=text.n_invalid_bytes,
     )
 
 
 def token_texts(tokenizer: Any, token_ids: Sequence[int]) -> dict[int, str]:
-    """The text of each token, its own leading space included; bytes that are no whole character become U+FFFD."""
+    """The text of each token, its own leading space included; bytes that are no whole character become U+FFFD.
+
+    U+0000, which PostgreSQL cannot store, becomes U+2400, the sign for it.
+    """
     if "ByteLevel" in repr(tokenizer.backend_tokenizer.decoder):
         decode = tokenizer.backend_tokenizer.decode
-        return {token: decode([token], skip_special_tokens=False) for token in token_ids}
-    pieces = tokenizer.convert_ids_to_tokens(list(token_ids))
-    return {token: _piece_text(piece) for token, piece in zip(token_ids, pieces, strict=True)}
+        texts = [decode([token], skip_special_tokens=False) for token in token_ids]
+    else:
+        texts = [_piece_text(piece) for piece in tokenizer.convert_ids_to_tokens(list(token_ids))]
+    return {token: text.replace(NUL, NUL_SIGN) for token, text in zip(token_ids, texts, strict=True)}
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
@@ -151,40 +162,10 @@ def _text_files(path: Path) -> list[Path]:
     if not path.exists():
         raise InvalidInput(f"there is no text {path}; expected a .txt, a .jsonl, a folder of these or {PYTHON_DOCS}")
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix in TEXT_SUFFIXES and file.is_file())
+        files = sorted(file for file in path.rglob("*") if file.suffix in text_files.SUFFIXES and file.is_file())
         if not files:
             raise InvalidInput(f"the folder {path} has no .txt and no .jsonl in it")
         return files
-    if path.suffix not in TEXT_SUFFIXES:
+    if path.suffix not in text_files.SUFFIXES:
         raise InvalidInput(f"{path} is neither a .txt nor a .jsonl")
     return [path]
-
-
-def _documents(files: Sequence[Path]) -> Iterator[str]:
-    for file in files:
-        text = _decoded(file)
-        if file.suffix == ".txt":
-            yield text
-        else:
-            for number, line in enumerate(text.split("\n"), start=1):
-                if line.strip():
-                    yield _text_of_line(file, number, line)
-
-
-def _decoded(file: Path) -> str:
-    content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file} is not UTF-8: byte {error.start} cannot be read") from None
-
-
-def _text_of_line(file: Path, number: int, line: str) -> str:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{file}, line {number}: not JSON ({error.msg})") from None
-    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-        raise InvalidInput(f'{file}, line {number}: expected an object with the field "text", a string')
-    text: str = row["text"]
-    return text

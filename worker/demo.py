@@ -38,6 +38,7 @@ from app.studies.protocol import Protocol
 from worker import progress
 from worker.explaining_here import check_explainer, explain_here, models_of, work_until_stopped
 from worker.recording import record_subject
+from worker.recording_order import RecordingOrder
 
 SUBJECT = "smollm2-135m"
 TEXT = "python-docs"
@@ -70,23 +71,16 @@ def run_demo(settings: Settings, *, serve: bool, n_excerpts: int, n_neurons: int
 
 def prepare_demo(settings: Settings, database: Database, *, n_excerpts: int, n_neurons: int) -> None:
     """Records, explains and opens the study; does again only what is missing."""
-    with progress.shown() as shown:
-        summary = record_subject(
-            settings,
-            database,
-            model=SUBJECT,
-            text=TEXT,
-            name=SUBJECT,
-            n_excerpts=n_excerpts,
-            seed=SEED,
-            batch_size=BATCH_SIZE,
-            progress=shown,
-        )
-    say(f"Recorded {summary.n_neurons} neurons of {SUBJECT} on {summary.n_excerpts} excerpts of {TEXT}.")
     with database.reading() as session:
         if any(study.slug == STUDY for study in queries.list_studies(session)):
+            # Its subject model may have been recorded by an older version, which kept less.
             say(f"The study {STUDY!r} is there already.")
             return
+    with progress.shown() as shown:
+        order = RecordingOrder(SUBJECT, TEXT, SUBJECT, n_excerpts=n_excerpts, seed=SEED, batch_size=BATCH_SIZE)
+        summary = record_subject(settings, database, order, shown)
+    say(f"Recorded {summary.n_neurons} neurons of {SUBJECT} on {summary.n_excerpts} excerpts of {TEXT}.")
+    with database.reading() as session:
         neuron_ids = neurons_with_a_clear_peak(session, SUBJECT, range(n_neurons), per_layer=1, seed=SEED)
     explainer = demo_explainer()
     explain_demo_neurons(settings, database, neuron_ids, explainer)

@@ -106,7 +106,7 @@ def _shown_neuron(database: Database, shard: _Shard, wanted: _Wanted) -> ShownNe
     with database.reading() as session:
         if not batches.is_running(session, shard.batch_id):
             return None
-        records = load_records(session, session.get_one(Neuron, wanted.neuron_id))
+        records = load_records(session, session.get_one(Neuron, wanted.neuron_id), shard.settings.side)
     return ShownNeuron(explain_records(records.top, shard.settings.excerpts), records.cutoff)
 
 

@@ -1,12 +1,15 @@
-"""The jobs of this worker: planning an explanation batch, and explaining one shard of it. Each is safe to repeat.
+"""The jobs of this worker: planning an explanation batch, explaining a shard of it, recording a shard of a recording
+and finishing it. Each is safe to repeat.
 
-The only module of worker/ that knows the job engine. A shard is one step that skips what is already stored, so a job
-that died in its middle costs at most the calls that were under way.
+The only module of worker/ that knows the job engine. Whatever a job does skips what is already stored, so one that died
+in its middle costs at most the calls, or the chunk of the corpus, that were under way.
 """
 
+import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
@@ -14,12 +17,20 @@ from app import jobs
 from app.database import Database, utc_now
 from app.explanations import batches
 from app.settings import Settings
+from worker.shards import RecordingShards, WorkerStops
 
 ExplainShard = Callable[[int, int], Awaitable[None]]
 """(batch id, shard) -> None; explains what the shard still lacks and stores each result."""
+Result = TypeVar("Result")
 
 
-def start_engine(settings: Settings, database: Database, worker_name: str, explain_shard: ExplainShard) -> None:
+def start_engine(
+    settings: Settings,
+    database: Database,
+    worker_name: str,
+    explain_shard: ExplainShard,
+    recording_shards: RecordingShards,
+) -> None:
     """Starts running jobs in this process. worker_name is stable over restarts: the engine resumes jobs by it."""
     # The engine reports a cancelled job as an error with a traceback; here it is what somebody asked for.
     logging.getLogger("dbos").addFilter(lambda record: "ancelled" not in logging.Formatter().format(record))
@@ -37,14 +48,15 @@ def start_engine(settings: Settings, database: Database, worker_name: str, expla
     for variable in ("DBOS__VMID", "DBOS__APPVERSION"):
         os.environ.pop(variable, None)
     DBOS(config=config)
-    _register(database, explain_shard)
+    _register_explaining(database, explain_shard)
+    _register_recording(recording_shards)
     DBOS.listen_queues([jobs.QUEUE])
     DBOS.launch()
     # One shard at a time: a shard fills its own calls in flight, and a local model wants the whole machine.
     DBOS.register_queue(jobs.QUEUE, worker_concurrency=1, polling_interval_sec=0.2, on_conflict="always_update")
 
 
-def _register(database: Database, explain_shard: ExplainShard) -> None:
+def _register_explaining(database: Database, explain_shard: ExplainShard) -> None:
     @DBOS.step(name="explain_shard_step", preemptible=True)
     async def explain_step(batch_id: int, shard: int) -> None:
         await explain_shard(batch_id, shard)
@@ -61,6 +73,43 @@ def _register(database: Database, explain_shard: ExplainShard) -> None:
         for shard in range(n_shards):
             with SetWorkflowID(jobs.shard_job_id(batch_id, shard)):
                 await DBOS.enqueue_workflow_async(jobs.QUEUE, explain, batch_id, shard)
+
+
+def _register_recording(shards: RecordingShards) -> None:
+    @DBOS.step(name="record_chunk_step")
+    async def chunk_step(recording_id: int, chunk_index: int) -> bool:
+        return await _in_thread(lambda: shards.record_chunk(recording_id, chunk_index))
+
+    @DBOS.step(name="is_recorded_step")
+    async def recorded_step(recording_id: int) -> bool:
+        return await _in_thread(lambda: shards.is_recorded(recording_id))
+
+    @DBOS.step(name="finish_recording_step")
+    async def finish_step(recording_id: int) -> None:
+        await _in_thread(lambda: shards.finish(recording_id))
+
+    @DBOS.workflow(name=jobs.FINISH_RECORDING)
+    async def finish(recording_id: int) -> None:
+        await finish_step(recording_id)
+
+    @DBOS.workflow(name=jobs.RECORD_SHARD)
+    async def record(recording_id: int, first_chunk: int, n_chunks: int) -> None:
+        for chunk_index in range(first_chunk, first_chunk + n_chunks):
+            if not await chunk_step(recording_id, chunk_index):
+                return
+        # Of shards that end at the same time each may find everything there; the end is one job all the same.
+        if await recorded_step(recording_id):
+            with SetWorkflowID(jobs.finish_job_id(str(DBOS.workflow_id))):
+                await DBOS.enqueue_workflow_async(jobs.QUEUE, finish, recording_id)
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    try:
+        return await asyncio.to_thread(work)
+    except WorkerStops:
+        # An error would end the job for good. So it waits until this process is gone, and the next worker resumes it.
+        await asyncio.Event().wait()
+        raise
 
 
 def stop_engine(patience_seconds: int) -> None:

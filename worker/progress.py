@@ -44,7 +44,7 @@ class _Bar:
         if stage not in self._tasks:
             for earlier in self._tasks.values():
                 self._bar.update(earlier, visible=False)
-            self._tasks[stage] = self._bar.add_task(stage, total=total or None)
+            self._tasks[stage] = self._bar.add_task(stage, total=total or None, completed=done)
         self._bar.update(self._tasks[stage], completed=done)
 
 
@@ -53,19 +53,23 @@ class _Lines:
         self._console = console
         self._stage = ""
         self._started = 0.0
+        self._first = 0
         self._n_shown = 0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if stage != self._stage:
-            self._stage, self._started, self._n_shown = stage, time.monotonic(), 0
+            self._stage, self._started = stage, time.monotonic()
+            # A recording that goes on from where it was stopped has a speed all the same: that of what is new.
+            self._first, self._n_shown = done, done * N_LINES // total if total else 0
             if not total:
                 self._say(stage)
         if total and done * N_LINES // total > self._n_shown:
             self._n_shown = done * N_LINES // total
             seconds = max(time.monotonic() - self._started, 1e-9)
-            left = seconds / done * (total - done)
+            n_new = done - self._first
+            left = seconds / n_new * (total - done)
             unit = UNITS[stage]
-            self._say(f"{stage}: {done} of {total} {unit}, {done / seconds:.0f} {unit}/s, {left:.0f} s left")
+            self._say(f"{stage}: {done} of {total} {unit}, {n_new / seconds:.0f} {unit}/s, {left:.0f} s left")
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)

@@ -1,12 +1,12 @@
-"""One pass over the excerpts that keeps, for every neuron, what it responds to: top and drawn records, statistics.
+"""One pass over the excerpts that keeps, for every neuron, what it responds to: records of every band, statistics.
 
-Per batch and layer only the maximum over tokens is looked at for every excerpt and neuron; the activations of an
-excerpt are copied only for the neurons that it is among the best of so far, or was drawn for. Records have a total
-order (value as stored, falling; then excerpt, rising), so that what is kept of given activations does not depend on
-how the excerpts were batched. Knows no model, no text and no database.
+Every activation is read once, for the excerpt's maximum, minimum and sums; the activations of an excerpt are copied
+only for the neurons that it is among the best of so far, or was drawn for. What a chunk of the corpus added is taken
+out after it, as a part; worker/parts.py makes the recording of all parts. What is kept of given activations does not
+depend on how excerpts were batched, nor on which chunks one recorder has seen. Knows no text and no database.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -15,11 +15,14 @@ import numpy.typing as npt
 import torch
 
 from app.errors import InvalidInput
-from app.neurons.records import N_RANDOM_RECORDS, N_TOP_RECORDS
-from app.neurons.storing import LayerRecording
-from worker.reducers import TOKENS_AT_ONCE, DrawnRecords, Moments, Panel, TopRecords, as_stored, drawn_excerpts
-
-QUANTILE = 0.9
+from app.neurons.records import Float16Array
+from worker import parts
+from worker.drawing import UInt32Array, drawn_excerpts, excerpt_keys, panel_excerpts
+from worker.moments import BlockSums
+from worker.plan import BLOCK, LARGEST_PANEL, RecordingPlan
+from worker.ranking import Int64Array, Ranking
+from worker.reducing import as_stored, columns, first_counted, reduced
+from worker.sketch import Sketch
 
 Int32Array = npt.NDArray[np.int32]
 Observe = Callable[[int, torch.Tensor], None]
@@ -30,7 +33,7 @@ class ObservedModel(Protocol):
 
     n_layers: int
     n_neurons_per_layer: int
-    device: torch.device
+    n_threads: int
 
     def forward(self, token_ids: Int32Array) -> None: ...
 
@@ -38,84 +41,158 @@ class ObservedModel(Protocol):
 
 
 class Recorder:
-    """What was kept of every layer so far. Takes `start_batch`, then `observe` for each layer, batch after batch."""
+    """What a run over consecutive chunks keeps: `record` each, and `take_part` of every layer after it.
 
-    def __init__(self, subject: ObservedModel, *, n_excerpts: int, n_tokens: int, seed: int):
-        # One for all layers: they are observed one after the other.
-        scratch = torch.empty((2, TOKENS_AT_ONCE, subject.n_neurons_per_layer), device=subject.device)
-        self._layers = [
-            _Layer(layer, n_excerpts=n_excerpts, n_tokens=n_tokens, seed=seed, scratch=scratch)
-            for layer in range(subject.n_layers)
-        ]
+    A fresh recorder may start at any chunk. What it knows of the chunks before only saves it work.
+    """
+
+    def __init__(self, subject: ObservedModel, plan: RecordingPlan):
+        self._subject = subject
         self._first = 0
+        n_neurons, n_threads = subject.n_neurons_per_layer, subject.n_threads
+        panel = panel_excerpts(plan.n_excerpts, LARGEST_PANEL, seed=plan.seed)
+        keys = excerpt_keys(plan.n_excerpts, seed=plan.seed)
+        self._layers = [_Layer(plan, layer, n_neurons, n_threads, panel, keys) for layer in range(subject.n_layers)]
+
+    def record(self, token_ids: Int32Array, chunk: range, batch_size: int, progress: Callable[[int], None]) -> None:
+        """Runs the subject over the excerpts of a chunk, in their order.
+
+        token_ids: of the whole corpus, shape (excerpts, tokens). progress: called after each batch with the number of
+        the chunk's excerpts seen. Errors: InvalidInput when an activation is not a number, or infinite.
+        """
+        self.start_chunk(chunk)
+        with self._subject.observing(self.observe):
+            for first in range(chunk.start, chunk.stop, batch_size):
+                end = min(first + batch_size, chunk.stop)
+                self.start_batch(first)
+                self._subject.forward(token_ids[first:end])
+                progress(end - chunk.start)
+
+    def start_chunk(self, chunk: range) -> None:
+        for layer in self._layers:
+            layer.start(chunk)
 
     def start_batch(self, first: int) -> None:
         """first: position of the batch's first excerpt; batches come in the order of their excerpts."""
         self._first = first
 
     def observe(self, layer: int, activations: torch.Tensor) -> None:
-        """activations: of the batch's excerpts, shape (excerpts, tokens, neurons).
-
-        Errors: InvalidInput when one of them is not a number, or infinite.
-        """
+        """activations: of the batch's excerpts, shape (excerpts, tokens, neurons)."""
         self._layers[layer].add(self._first, activations)
 
-    def layers(self) -> Iterator[LayerRecording]:
-        """The finished recording, one layer at a time."""
-        for layer in self._layers:
-            yield layer.finished()
-
-
-def record(
-    subject: ObservedModel, token_ids: Int32Array, *, seed: int, batch_size: int, progress: Callable[[int], None]
-) -> Recorder:
-    """Runs the subject once over all excerpts, token_ids of shape (excerpts, tokens), in their order.
-
-    progress: called after each batch with the number of excerpts seen so far.
-    """
-    n_excerpts, n_tokens = token_ids.shape
-    recorder = Recorder(subject, n_excerpts=n_excerpts, n_tokens=n_tokens, seed=seed)
-    with subject.observing(recorder.observe):
-        for first in range(0, n_excerpts, batch_size):
-            recorder.start_batch(first)
-            subject.forward(token_ids[first : first + batch_size])
-            progress(min(first + batch_size, n_excerpts))
-    return recorder
+    def take_part(self, layer: int) -> bytes:
+        """What the chunk just recorded added to a layer; once per chunk."""
+        return self._layers[layer].taken()
 
 
 class _Layer:
-    def __init__(self, layer: int, *, n_excerpts: int, n_tokens: int, seed: int, scratch: torch.Tensor):
+    def __init__(
+        self,
+        plan: RecordingPlan,
+        layer: int,
+        n_neurons: int,
+        n_threads: int,
+        panel: Int64Array,
+        keys_of_excerpts: UInt32Array,
+    ):
+        self._plan = plan
         self._layer = layer
-        self._scratch = scratch
-        n_neurons, device = scratch.shape[-1], scratch.device
-        drawn = drawn_excerpts(n_neurons, n_excerpts, N_RANDOM_RECORDS, seed=seed, layer=layer)
-        self._random = DrawnRecords(drawn, n_tokens, device)
-        self._top = TopRecords(n_neurons, min(N_TOP_RECORDS, n_excerpts), n_tokens, device)
-        self._panel = Panel(n_neurons, n_excerpts, seed)
-        self._moments = Moments(n_neurons, device)
+        self._n_threads = n_threads
+        self._panel = panel
+        drawn = drawn_excerpts(n_neurons, plan.n_excerpts, plan.n_random, seed=plan.seed, layer=layer)
+        self._drawn_in_order = np.argsort(drawn, axis=None, kind="stable")
+        self._drawn_excerpts = drawn.ravel()[self._drawn_in_order]
+        self._n_drawn = drawn.shape[1]
+        self._top = Ranking(n_neurons, min(plan.n_top, plan.n_excerpts), plan.n_tokens)
+        self._bottom = Ranking(n_neurons, min(plan.n_bottom, plan.n_excerpts), plan.n_tokens)
+        self._sketch = Sketch(n_neurons, plan.n_sketched, plan.n_tokens, keys_of_excerpts, seed=plan.seed, layer=layer)
+        self._sums = BlockSums(n_neurons, plan.n_excerpts, plan.n_tokens - plan.n_ignored)
+
+    def start(self, chunk: range) -> None:
+        self._chunk = chunk
+        self._random: list[Float16Array] = []
+        self._panel_maxima: list[Float16Array] = []
+        self._panel_minima: list[Float16Array] = []
 
     def add(self, first: int, activations: torch.Tensor) -> None:
-        maxima = activations.amax(dim=1)
-        if not torch.isfinite(maxima).all():
-            raise InvalidInput(f"the model's activations in layer {self._layer} are not all finite numbers")
-        stored_maxima = as_stored(maxima)
-        self._panel.add(first, stored_maxima)
-        self._top.add(first, activations, stored_maxima.float())
-        self._random.add(first, activations)
-        self._moments.add(activations.flatten(end_dim=1), self._scratch)
+        maxima, minima = self._read(first, activations)
+        self._keep_panel(first, maxima, minima)
+        wanted = [(self._random_copies(first, len(activations)), self._put_random)]
+        values = maxima.astype(np.float32)
+        wanted.append((self._top.insert(first, values), self._top.put))
+        if self._plan.n_bottom:
+            wanted.append((self._bottom.insert(first, -minima.astype(np.float32)), self._bottom.put))
+        if self._plan.n_sketched:
+            wanted.append((self._sketch.insert(first, values), self._sketch.put))
+        self._copy(activations, wanted)
 
-    def finished(self) -> LayerRecording:
-        mean, variance, skewness, kurtosis, share_active = self._moments.finished()
-        top = self._top.finished()
-        return LayerRecording(
-            layer=self._layer,
-            maximum=top.activations[:, 0].max(axis=1).astype(np.float64),
-            mean=mean,
-            variance=variance,
-            skewness=skewness,
-            kurtosis=kurtosis,
-            share_active=share_active,
-            q90=self._panel.quantile(QUANTILE),
-            top=top,
-            random=self._random.finished(),
+    def taken(self) -> bytes:
+        plan = self._plan
+        return parts.encoded(
+            chunk=self._chunk,
+            top=self._top.since(self._chunk.start),
+            bottom=self._bottom.since(self._chunk.start) if plan.n_bottom else {},
+            sketch=self._sketch.taken() if plan.n_sketched else {},
+            random=self._random_of_chunk(),
+            panel_maxima=np.concatenate(self._panel_maxima),
+            panel_minima=np.concatenate(self._panel_minima) if plan.polarity == "both" else None,
+            nodes=self._sums.taken(),
         )
+
+    def _read(self, first: int, activations: torch.Tensor) -> tuple[Float16Array, Float16Array]:
+        """Maxima and minima as stored, (excerpts, neurons)."""
+        n_ignored = self._plan.n_ignored
+        maxima, minima = [], []
+        for begin, end in _blocks(first, len(activations)):
+            if (first + begin) % BLOCK == 0:
+                self._sums.start_block(first_counted(activations, n_ignored, begin))
+            try:
+                of_block = reduced(activations[begin:end], n_ignored, self._sums.origin, self._n_threads)
+            except InvalidInput as error:
+                raise InvalidInput(f"the model's activations in layer {self._layer} are {error}") from None
+            self._sums.add(first + begin, of_block.sums)
+            maxima.append(as_stored(of_block.maxima))
+            minima.append(as_stored(of_block.minima))
+        return np.concatenate(maxima), np.concatenate(minima)
+
+    def _keep_panel(self, first: int, maxima: Float16Array, minima: Float16Array) -> None:
+        begin, end = np.searchsorted(self._panel, [first, first + len(maxima)])
+        kept = self._panel[begin:end] - first
+        self._panel_maxima.append(maxima[kept])
+        if self._plan.polarity == "both":
+            self._panel_minima.append(minima[kept])
+
+    def _copy(self, activations: torch.Tensor, wanted: Sequence[tuple[Int64Array, Callable[..., None]]]) -> None:
+        """Looks up all at once what several stores want copies of: on a GPU every look costs a wait."""
+        all_copies = np.concatenate([copies for copies, _ in wanted], axis=1)
+        looked_up = columns(activations, self._plan.n_ignored, all_copies[0], all_copies[1])
+        ends = np.cumsum([copies.shape[1] for copies, _ in wanted])
+        for (copies, put), end in zip(wanted, ends, strict=True):
+            put(copies, looked_up[end - copies.shape[1] : end])
+
+    def _random_copies(self, first: int, n_excerpts: int) -> Int64Array:
+        begin, end = np.searchsorted(self._drawn_excerpts, [first, first + n_excerpts])
+        neurons = self._drawn_in_order[begin:end] // self._n_drawn
+        return np.stack([self._drawn_excerpts[begin:end] - first, neurons, neurons])
+
+    def _put_random(self, copies: Int64Array, activations: Float16Array) -> None:
+        self._random.append(activations)
+
+    def _random_of_chunk(self) -> dict[str, npt.NDArray[np.generic]]:
+        begin, end = np.searchsorted(self._drawn_excerpts, [self._chunk.start, self._chunk.stop])
+        in_order = self._drawn_in_order[begin:end]
+        return {
+            "neuron": (in_order // self._n_drawn).astype(np.int32),
+            "rank": (in_order % self._n_drawn).astype(np.int32),
+            "excerpt": self._drawn_excerpts[begin:end].astype(np.int32),
+            "activations": np.concatenate(self._random),
+        }
+
+
+def _blocks(first: int, n_excerpts: int) -> Iterator[tuple[int, int]]:
+    """The batch cut where blocks of the corpus begin."""
+    begin = 0
+    while begin < n_excerpts:
+        end = min(n_excerpts, begin + BLOCK - (first + begin) % BLOCK)
+        yield begin, end
+        begin = end

@@ -1,14 +1,12 @@
 """A subject model on CPU or GPU: token ids in, the activations of every layer's neurons out, layer by layer.
 
-A neuron's activation is its value after the non-linearity, which is an input of the MLP's last linear layer. Knows
-where that layer is in each architecture; not what is done with the activations.
+A neuron's activation is its value after the non-linearity, which is an input of the MLP's last linear layer. Knows how
+a model is loaded and run; not where that layer is in each architecture, nor what is done with the activations.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,75 +15,75 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, Unavailable
+from worker.architectures import ARCHITECTURES, read_config
+from worker.devices import AUTO, DTYPES, GpuMemory, chosen_device, chosen_dtype, free_gpu_memory
+from worker.library_errors import nothing_on_stderr, refused_as
+from worker.mlp_modules import MlpModules
 from worker.model_files import silence_transformers
+from worker.subject_size import check_place, mlp_modules, n_layers_and_neurons, weights_bytes
 
 Observe = Callable[[int, torch.Tensor], None]
-"""(layer, activations): float32, shape (excerpts, tokens, neurons), valid during the call only."""
+"""(layer, activations): shape (excerpts, tokens, neurons), of the model's number type, on the device of the layer,
+valid during the call only."""
 
+Int32Array = npt.NDArray[np.int32]
 
-@dataclass(frozen=True)
-class Architecture:
-    """Where the neurons are in a family of models.
-
-    blocks: path of the list of layers in the model without its head. last_linear: path in a layer of the MLP's last
-    linear layer. input_axis: which axis of that layer's weight counts its inputs, the neurons.
-    """
-
-    blocks: str
-    last_linear: str
-    input_axis: int
-
-
-GPT2 = Architecture("h", "mlp.c_proj", input_axis=0)
-LLAMA = Architecture("layers", "mlp.down_proj", input_axis=1)
-
-ARCHITECTURES = {
-    "gpt2": GPT2,
-    "gemma": LLAMA,
-    "llama": LLAMA,
-    "mistral": LLAMA,
-    "qwen2": LLAMA,
-    "qwen3": LLAMA,
-    "smollm3": LLAMA,
-}
-"""By the `model_type` of a model's config.json. A further one is a row here and one in the test of this table."""
+POOLER = "pooler."
+"""An encoder's last step, behind all neurons; what it computes is not looked at, and many models lack its weights."""
 
 
 class Subject:
-    """A loaded subject model without its head. Always float32: bfloat16 is many times slower on a CPU."""
+    """A loaded subject model without its head.
 
-    dtype = "float32"
+    It reads excerpts as they are: no special token is put before or after one, also for encoders such as BERT, every
+    token is attended to, and token types are those of a first sentence. dtype: name of the number type it computes in.
+    device: where token ids go; the layers may lie on several.
+    """
 
-    def __init__(self, model: Any, architecture: Architecture, n_threads: int | None):
+    def __init__(self, model: Any, modules: MlpModules, *, folder: Path, dtype: str, n_threads: int | None):
         self.n_threads = n_threads or len(os.sched_getaffinity(0))
         torch.set_num_threads(self.n_threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = model.to(self.device).eval()
-        blocks = model.get_submodule(architecture.blocks)
-        self._last_linears = [block.get_submodule(architecture.last_linear) for block in blocks]
+        embedding = model.get_input_embeddings().weight
+        self.device: torch.device = embedding.device
+        self.dtype = dtype
+        self.is_gated = modules.is_gated
+        self._model = model.eval()
+        self._folder = folder
+        self._n_token_ids = int(embedding.shape[0])
+        self._last_linears: tuple[Any, ...] = modules.last_linears
+        self._batch_shape = (0, 0)
         self.model_type: str = model.config.model_type
         self.n_layers = len(self._last_linears)
-        self.n_neurons_per_layer = int(self._last_linears[0].weight.shape[architecture.input_axis])
+        self.n_neurons_per_layer = modules.n_neurons
+
+    def device_of_layer(self, layer: int) -> torch.device:
+        """Where the activations of a layer arrive."""
+        device: torch.device = self._last_linears[layer].weight.device
+        return device
+
+    def check_token_ids(self, token_ids: Int32Array) -> None:
+        """Errors: InvalidInput when one of the ids, of any shape, is larger than what the model can read."""
+        largest = int(token_ids.max(initial=0))
+        if largest >= self._n_token_ids:
+            raise InvalidInput(
+                f"the tokenizer of {self._folder} knows token {largest}, "
+                f"the model reads tokens up to {self._n_token_ids - 1}; expected a tokenizer that fits the model"
+            )
 
     @torch.inference_mode()
-    def forward(self, token_ids: npt.NDArray[np.int32]) -> None:
+    def forward(self, token_ids: Int32Array) -> None:
         """Runs the model over a batch of excerpts, shape (excerpts, tokens); what it does is seen by observers only."""
+        self._batch_shape = token_ids.shape
         self._model(input_ids=torch.from_numpy(token_ids).long().to(self.device), use_cache=False)
 
     @contextmanager
     def observing(self, observe: Observe) -> Iterator[None]:
         """Within it, every forward pass calls `observe` once per layer, first layer first."""
-        # Observing is many short steps, and at the end of each all threads wait for the slowest. With all of them, a
-        # recording on two busy cores took 1.35 times the bare pass, with half of them 1.18; idle, about 3 % more.
-        n_threads_observing = max(1, self.n_threads // 2)
 
         def hook(layer: int, _module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            torch.set_num_threads(n_threads_observing)
-            try:
-                observe(layer, inputs[0])
-            finally:
-                torch.set_num_threads(self.n_threads)
+            # Some models, OPT among them, lay all tokens of a batch in one row for their MLPs.
+            observe(layer, inputs[0].reshape(*self._batch_shape, self.n_neurons_per_layer))
 
         handles = [
             module.register_forward_pre_hook(partial(hook, layer)) for layer, module in enumerate(self._last_linears)
@@ -97,41 +95,37 @@ class Subject:
                 handle.remove()
 
 
-def load_subject(folder: Path, *, n_tokens: int, n_threads: int | None) -> Subject:
+def load_subject(
+    folder: Path,
+    *,
+    n_tokens: int,
+    n_threads: int | None,
+    dtype: str = AUTO,
+    mlp_module: str | None = None,
+    gpu_memory: GpuMemory = free_gpu_memory,
+) -> Subject:
     """The model saved in a folder by transformers.
 
-    n_tokens: length of the excerpts it has to read. Errors: InvalidInput when its neurons' place is not known, when
-    it reads less than n_tokens at once, or when its files cannot be loaded.
+    n_tokens: length of the excerpts it has to read. dtype: see chosen_dtype. mlp_module: see modules_named_by_hand;
+    None: the place of the neurons is that of the model's type. Everything that config.json tells is checked before
+    the weights are read. Errors: InvalidInput when the neurons' place is not known, when the model reads less than
+    n_tokens at once, or when its files cannot be loaded; Unavailable when no GPU has room for it.
     """
-    from transformers import AutoModel
-
-    architecture = known_architecture(folder)
-    silence_transformers()
-    try:
-        model, loading = AutoModel.from_pretrained(
-            folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # transformers, safetensors and torch each raise their own for damaged files.
-        raise InvalidInput(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
-    if loading["missing_keys"]:
-        # transformers fills them with random numbers and goes on.
-        raise InvalidInput(f"the model in {folder} lacks weights, among them {min(loading['missing_keys'])}")
-    longest = getattr(model.config, "max_position_embeddings", n_tokens)
-    if longest < n_tokens:
-        raise InvalidInput(f"the model in {folder} reads {longest} tokens at once; expected at least {n_tokens}")
-    return Subject(model, architecture, n_threads)
-
-
-def known_architecture(folder: Path) -> Architecture:
-    """Errors: InvalidInput when config.json cannot be read, or names a model type outside ARCHITECTURES."""
-    try:
-        model_type = json.loads((folder / "config.json").read_text()).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InvalidInput(f"the config.json in {folder} cannot be read: {_first_line(error)}") from None
-    if model_type not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise InvalidInput(f"the place of the neurons is not known in models of type {model_type!r}; known are {known}")
-    return ARCHITECTURES[model_type]
+    check_place(folder, mlp_module)
+    free = gpu_memory()
+    dtype_name = chosen_dtype(dtype, read_config(folder), has_gpu=bool(free))
+    _check_length(folder, n_tokens)
+    if mlp_module is not None:
+        # A slip in the name is found out before minutes of loading.
+        n_layers_and_neurons(folder, mlp_module)
+    device = chosen_device(weights_bytes(folder, dtype_name, gpu_memory=lambda: free), free)
+    model = _loaded(folder, dtype_name, device)
+    subject = Subject(
+        model, mlp_modules(model, folder, mlp_module), folder=folder, dtype=dtype_name, n_threads=n_threads
+    )
+    if mlp_module is not None:
+        _check_observed(subject, mlp_module)
+    return subject
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -139,14 +133,62 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     silence_transformers()
-    try:
+    with refused_as(f"the tokenizer in {folder} cannot be loaded"), nothing_on_stderr():
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # As in load_subject.
-        raise InvalidInput(f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}") from error
     if not getattr(tokenizer, "backend_tokenizer", None):
         raise InvalidInput(f"the folder {folder} has no fast tokenizer (tokenizer.json)")
     return tokenizer
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _check_length(folder: Path, n_tokens: int) -> None:
+    from transformers import AutoConfig
+
+    silence_transformers()
+    with refused_as(f"the config.json in {folder} cannot be read"):
+        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    # Models without positions of their own, such as BLOOM, read texts of any length.
+    longest = getattr(config, "max_position_embeddings", None) or n_tokens
+    architecture = ARCHITECTURES.get(config.model_type)
+    if architecture is not None and architecture.has_padding_positions:
+        longest -= (config.pad_token_id or 0) + 1
+    if longest < n_tokens:
+        raise InvalidInput(f"the model in {folder} reads {longest} tokens at once; expected at least {n_tokens}")
+
+
+def _loaded(folder: Path, dtype: str, device: torch.device | None) -> Any:
+    """device: None spreads the layers over all GPUs."""
+    from transformers import AutoModel
+
+    on_cpu = device is not None and device.type == "cpu"
+    where = {} if on_cpu else {"device_map": "auto" if device is None else {"": device}}
+    silence_transformers()
+    with refused_as(f"the model in {folder} cannot be loaded"):
+        try:
+            model, loading = AutoModel.from_pretrained(
+                folder, dtype=DTYPES[dtype], local_files_only=True, output_loading_info=True, **where
+            )
+        except torch.OutOfMemoryError:
+            raise Unavailable(f"the GPU has no room for the model in {folder}; try --dtype bfloat16") from None
+    missing = [name for name in loading["missing_keys"] if not name.startswith(POOLER)]
+    if missing:
+        # transformers fills them with random numbers and goes on.
+        raise InvalidInput(f"the model in {folder} lacks weights, among them {min(missing)}")
+    if any(weight.device.type == "meta" for weight in model.parameters()):
+        raise Unavailable(f"the GPUs together have no room for the model in {folder}; try --dtype bfloat16")
+    return model
+
+
+def _check_observed(subject: Subject, mlp_module: str) -> None:
+    """Lets the model read two tokens: modules that were named by hand may be passed by, or see some tokens only."""
+    seen: list[int] = []
+    with (
+        refused_as(f'the activations at "{mlp_module}" cannot be observed'),
+        subject.observing(lambda layer, _activations: seen.append(layer)),
+    ):
+        subject.forward(np.zeros((1, 2), dtype=np.int32))
+    if seen != list(range(subject.n_layers)):
+        came_to = f"the layers {', '.join(map(str, seen))}" if seen else "no layer"
+        raise InvalidInput(
+            f'reading text, the model comes to "{mlp_module}" in {came_to}; '
+            f"expected once in each of its {subject.n_layers} layers, in order"
+        )

@@ -1,44 +1,69 @@
-"""The explanations of one neuron, as its page shows them to admins and researchers. Raters never reach that page."""
+"""The explanations of one neuron with their scores, as its page shows them to admins and researchers. Raters never
+reach that page."""
+
+from collections import defaultdict
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.explanations.methods import METHOD_TITLES
-from app.explanations.models import DONE, FAILED, Explanation
-from app.neurons.contexts import ExplanationBeside, MethodBeside
+from app.explanations.models import DONE, FAILED, Explanation, Score
+from app.neurons.contexts import ExplanationBeside, MethodBeside, ScoreBeside
 
 
 def explanations_beside(session: Session, neuron_id: int) -> tuple[MethodBeside, ...]:
-    """What was said of this neuron: methods in the paper's order, each with its explainers by name; queued ones
-    included."""
+    """What was said of this neuron, of either side: methods in the paper's order, each with its explainers by name;
+    queued ones included."""
     rows = session.execute(
         sa.select(
+            Explanation.id,
             Explanation.method,
             Explanation.explainer,
             Explanation.prompt_pack,
+            Explanation.side,
             Explanation.sample_number,
             Explanation.status,
             Explanation.text,
             Explanation.failure,
         )
         .where(Explanation.neuron_id == neuron_id)
-        .order_by(Explanation.explainer, Explanation.prompt_pack, Explanation.sample_number)
+        .order_by(Explanation.explainer, Explanation.prompt_pack, Explanation.side.desc(), Explanation.sample_number)
     ).all()
+    scores = _scores(session, neuron_id) if rows else {}
     return tuple(
         MethodBeside(
-            method, METHOD_TITLES.get(method, method), tuple(_beside(row) for row in rows if row.method == method)
+            method,
+            METHOD_TITLES.get(method, method),
+            tuple(_beside(row, tuple(scores.get(row.id, ()))) for row in rows if row.method == method),
         )
         for method in sorted({row.method for row in rows}, key=_paper_order)
     )
 
 
-def _beside(row: sa.Row[str, str, str, int, str, str | None, str | None]) -> ExplanationBeside:
+def _scores(session: Session, neuron_id: int) -> dict[int, list[ScoreBeside]]:
+    """By explanation, its metrics by name."""
+    rows = session.execute(
+        sa.select(Score.explanation_id, Score.metric, Score.scorer, Score.value, Score.reason)
+        .join(Explanation, Explanation.id == Score.explanation_id)
+        .where(Explanation.neuron_id == neuron_id)
+        .order_by(Score.metric, Score.scorer)
+    )
+    scores: dict[int, list[ScoreBeside]] = defaultdict(list)
+    for explanation_id, metric, scorer, value, reason in rows:
+        scores[explanation_id].append(ScoreBeside(metric, scorer, value, reason))
+    return scores
+
+
+def _beside(row: sa.Row[*tuple[Any, ...]], scores: tuple[ScoreBeside, ...]) -> ExplanationBeside:
     return ExplanationBeside(
         explainer=row.explainer,
         prompt_pack=row.prompt_pack,
+        side=row.side,
         sample_number=row.sample_number,
         text=row.text if row.status == DONE else None,
         failure=row.failure if row.status == FAILED else None,
+        scores=scores,
     )
 
 

@@ -1,9 +1,11 @@
 """Which neurons to explain: some of each layer that have a clear peak, or those that a CSV names."""
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -11,10 +13,11 @@ from app.errors import InvalidInput
 from app.explanations.methods.splits import explain_ranks
 from app.neurons.lists import ListedNeurons, listed_neurons
 from app.neurons.models import MLP, ActivationRow, Neuron, SubjectModel
-from app.neurons.reading import subject_named
-from app.neurons.records import TOP
+from app.neurons.reading import STORED_FLOAT, subject_named
+from app.neurons.records import BOTTOM, TOP, Side
 
 SHARE_OF_CLEAREST = 0.05
+_PEAK: dict[Side, str] = {"positive": "peak", "negative": "negative peak"}
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,20 @@ class ClearPeaks:
 NeuronChoice = ClearPeaks | ListedNeurons
 
 
-def chosen_neurons(session: Session, subject_name: str, choice: NeuronChoice) -> list[int]:
+def chosen_neurons(session: Session, subject_name: str, choice: NeuronChoice, side: Side = "positive") -> list[int]:
     """Ids of the neurons. Errors: as neurons_with_a_clear_peak or listed_neurons."""
     if isinstance(choice, ClearPeaks):
-        return neurons_with_a_clear_peak(session, subject_name, choice.layers, choice.per_layer, choice.seed)
+        return neurons_with_a_clear_peak(session, subject_name, choice.layers, choice.per_layer, choice.seed, side)
     return [neuron.id for neuron in listed_neurons(session, subject_named(session, subject_name), choice)]
 
 
 def neurons_with_a_clear_peak(
-    session: Session, subject_name: str, layers: Iterable[int] | None, per_layer: int, seed: int
+    session: Session,
+    subject_name: str,
+    layers: Iterable[int] | None,
+    per_layer: int,
+    seed: int,
+    side: Side = "positive",
 ) -> list[int]:
     """Ids of `per_layer` neurons of each of these layers (None: of every layer), layer by layer.
 
@@ -45,6 +53,7 @@ def neurons_with_a_clear_peak(
     usual for it: its peak is that excerpt's maximum divided by the 0.9 quantile of all excerpts' maxima. Of a layer's
     neurons the 5 % with the highest peaks are candidates (at least `per_layer`), and `per_layer` of them are drawn
     with the seed. The best ones alone would be the oddest: neurons that answer to one stray line of the text.
+    side: `negative` measures the same with the sign of every activation turned.
     Errors: UnknownName for the subject; InvalidInput for a layer it does not have, or with fewer neurons than asked.
     """
     subject = subject_named(session, subject_name)
@@ -52,10 +61,11 @@ def neurons_with_a_clear_peak(
         raise InvalidInput(f"per_layer={per_layer}; expected at least 1")
     chosen: list[int] = []
     for layer in range(subject.n_layers) if layers is None else layers:
-        ranked = _neurons_by_peak(session, subject, layer)
+        ranked = _by_peak(session, subject, layer) if side == "positive" else _by_trough(session, subject, layer)
         if len(ranked) < per_layer:
             raise InvalidInput(
-                f"layer {layer} of {subject_name!r} has {len(ranked)} neurons with a peak, {per_layer} were asked for"
+                f"layer {layer} of {subject_name!r} has {len(ranked)} neurons with a {_PEAK[side]}, {per_layer} were "
+                "asked for"
             )
         candidates = ranked[: max(per_layer, round(SHARE_OF_CLEAREST * len(ranked)))]
         # The layer is part of the seed: otherwise every layer would draw the same places of its ranking.
@@ -63,8 +73,8 @@ def neurons_with_a_clear_peak(
     return chosen
 
 
-def _neurons_by_peak(session: Session, subject: SubjectModel, layer: int) -> list[int]:
-    """Ids of a layer's neurons, the clearest peak first; without those whose 0.9 quantile is not above 0."""
+def _by_peak(session: Session, subject: SubjectModel, layer: int) -> list[int]:
+    """Ids of a layer's neurons, the clearest peak first; without those whose 0.9 quantile is unknown or not above 0."""
     weakest_shown = sa.func.min(ActivationRow.maximum)
     rows = session.execute(
         sa.select(Neuron.id)
@@ -81,3 +91,26 @@ def _neurons_by_peak(session: Session, subject: SubjectModel, layer: int) -> lis
         .order_by((weakest_shown / Neuron.q90).desc(), Neuron.id)
     )
     return [neuron_id for (neuron_id,) in rows]
+
+
+def _by_trough(session: Session, subject: SubjectModel, layer: int) -> list[int]:
+    """As _by_peak, of the negative side. Rows keep the largest activation of an excerpt, not its smallest, so these are
+    measured here."""
+    rows = session.execute(
+        sa.select(Neuron.id, Neuron.q90_negative, ActivationRow.activations)
+        .join(ActivationRow, ActivationRow.neuron_id == Neuron.id)
+        .where(
+            Neuron.subject_id == subject.id,
+            Neuron.site == MLP,
+            Neuron.layer == layer,
+            Neuron.q90_negative > 0,
+            ActivationRow.band == BOTTOM,
+            ActivationRow.rank.in_(explain_ranks("every4th")),
+        )
+    )
+    peaks: dict[int, float] = {}
+    for neuron_id, q90, stored in rows:
+        depth = -float(np.frombuffer(stored, STORED_FLOAT).min(initial=0.0))
+        # The condition above leaves no null; the type says only what the column may hold.
+        peaks[neuron_id] = min(depth / (q90 or math.inf), peaks.get(neuron_id, math.inf))
+    return sorted(peaks, key=lambda neuron_id: (-peaks[neuron_id], neuron_id))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from app.errors import InvalidInput
 from app.explanations.methods.splits import ExcerptChoice
 from app.explanations.prompt_packs.loading import DEFAULT_PACK
+from app.neurons.records import Side
 
 ExplainerKind = Literal["openai", "local", "none"]
 
@@ -63,6 +64,7 @@ class ExplainerSettings(BaseModel):
     usd_per_million_completion_tokens: float | None = Field(None, ge=0, description="Price of what the model writes.")
     seed: int | None = Field(None, ge=0, description="Makes sampling repeatable where the explainer can.")
     excerpts: ExcerptChoice = Field("every4th", description="The excerpts a prompt shows: every4th of 20, or top5.")
+    side: Side = Field("positive", description="What is explained: large activations, or very negative ones.")
     n_in_flight: int = Field(8, ge=1, le=256, description="Calls to a server at once; a local model takes one by one.")
     timeout_seconds: float = Field(60, gt=0, description="How long one call may wait for the server's answer.")
     n_retries: int = Field(6, ge=0, le=20, description="Further tries after a rate limit or a lost connection.")

@@ -24,6 +24,7 @@ class NewBatchForm(BaseModel):
     explainer: str = ""
     base_url: str = ""
     temperature: str = "1"
+    side: str = "positive"
     neuron_choice: str = "peaks"
     n_per_layer: str = "1"
     layers: str = ""
@@ -43,7 +44,11 @@ class NewBatchForm(BaseModel):
     def explainer_settings(self) -> ExplainerSettings:
         """Errors: InvalidInput, which names the setting."""
         return explainer_settings(
-            {"base_url": self.base_url.strip() or None, "temperature": self.temperature.strip() or 1.0}
+            {
+                "base_url": self.base_url.strip() or None,
+                "temperature": self.temperature.strip() or 1.0,
+                "side": self.side,
+            }
         )
 
 

@@ -45,7 +45,9 @@ class Explanation(Base):
 
     __tablename__ = "explanation"
     __table_args__ = (
-        sa.UniqueConstraint("neuron_id", "method", "explainer", "prompt_pack", "sample_number"),
+        sa.UniqueConstraint(
+            "neuron_id", "method", "explainer", "prompt_pack", "side", "sample_number", name="uq_explanation_sample"
+        ),
         sa.Index("ix_explanation_batch_id_shard", "batch_id", "shard", "status"),
         sa.CheckConstraint("(status = 'done') = (text IS NOT NULL)", name="only_done_has_text"),
         sa.CheckConstraint("(status = 'failed') = (failure IS NOT NULL)", name="only_failed_has_failure"),
@@ -57,6 +59,8 @@ class Explanation(Base):
     explainer: Mapped[str] = mapped_column(sa.String(200))
     prompt_pack: Mapped[str] = mapped_column(sa.String(100))
     """Name and hash of the prompt pack, `default@1f3a...`; `none` for the method `tokens`."""
+    side: Mapped[str] = mapped_column(sa.String(10), default="positive")
+    """What it describes: the neuron's large activations (`positive`), or its very negative ones (`negative`)."""
     sample_number: Mapped[int] = mapped_column(default=0)
     batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batch.id"))
     shard: Mapped[int | None]
@@ -76,6 +80,43 @@ class Explanation(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     neuron: Mapped[Neuron] = relationship()
+
+
+class Score(Base):
+    """How well one explanation does by one metric, as one scorer measured it. Without a value there is a reason."""
+
+    __tablename__ = "score"
+    __table_args__ = (
+        sa.UniqueConstraint("explanation_id", "metric", "scorer"),
+        sa.CheckConstraint("(value IS NULL) = (reason IS NOT NULL)", name="value_or_reason"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    explanation_id: Mapped[int] = mapped_column(sa.ForeignKey("explanation.id"))
+    metric: Mapped[str] = mapped_column(sa.String(50))
+    """`simulation`, `detection`, `fuzzing`, ..."""
+    scorer: Mapped[str] = mapped_column(sa.String(200))
+    """Who measured: a model and its settings, or `imported`."""
+    value: Mapped[float | None]
+    reason: Mapped[str | None]
+    details: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    """What else the metric says: `ev_correlation_score` of parts, `rsquared_score`, counts, ..."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class SimulatedExcerpt(Base):
+    """What a simulator expected of a neuron on one excerpt, given one explanation."""
+
+    __tablename__ = "simulated_excerpt"
+
+    score_id: Mapped[int] = mapped_column(sa.ForeignKey("score.id"), primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    """The excerpt's place among those scored, from 0."""
+    excerpt_id: Mapped[int] = mapped_column(sa.ForeignKey("excerpt.id"))
+    expected: Mapped[bytes]
+    """Expected activations on the simulator's scale: float32, little endian, shape (tokens,)."""
+    correlation: Mapped[float | None]
+    """With the true activations of this excerpt; null where undefined."""
 
 
 class ExplanationView(Base):

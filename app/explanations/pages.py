@@ -13,7 +13,9 @@ from app.explanations.forms import NewBatchForm
 from app.explanations.methods import METHOD_TITLES
 from app.explanations.models import QUEUED, RUNNING, Batch
 from app.jobs import live_workers
+from app.neurons.contexts import SubjectSummary
 from app.neurons.queries import recorded_subjects
+from app.neurons.records import Side
 from app.web.templating import PageContext
 
 MOST_BATCHES_LISTED = 100
@@ -21,10 +23,11 @@ MOST_BATCHES_LISTED = 100
 
 @dataclass(frozen=True)
 class BatchLine:
-    """A batch in one line. methods: titles in the paper's order."""
+    """A batch in one line. methods: titles in the paper's order. side: which end of the neurons' range it explains."""
 
     id: int
     subject: str
+    side: Side
     methods: tuple[str, ...]
     explainer: str
     status: str
@@ -54,14 +57,14 @@ class BatchListPage(PageContext):
 class NewBatchPage(PageContext):
     """What templates/explanations/new.html shows.
 
-    subjects: names of the recorded subject models.
+    subjects: the recorded subject models.
     methods: (name, title) of every method, in the paper's order.
     form: what was typed.
     problem: why it could not be ordered, or empty.
     """
 
     template: ClassVar[str] = "explanations/new.html"
-    subjects: tuple[str, ...]
+    subjects: tuple[SubjectSummary, ...]
     methods: tuple[tuple[str, str], ...]
     form: NewBatchForm
     problem: str
@@ -105,8 +108,7 @@ def batch_list_page(session: Session) -> BatchListPage:
 
 
 def new_batch_page(session: Session, form: NewBatchForm, problem: str = "") -> NewBatchPage:
-    subjects = tuple(subject.name for subject in recorded_subjects(session))
-    return NewBatchPage(subjects, tuple(METHOD_TITLES.items()), form, problem)
+    return NewBatchPage(recorded_subjects(session), tuple(METHOD_TITLES.items()), form, problem)
 
 
 def batch_page(session: Session, batch_id: int) -> BatchPage:
@@ -127,6 +129,7 @@ def _line(batch: Batch) -> BatchLine:
     return BatchLine(
         id=batch.id,
         subject=batch.subject.name,
+        side=batch.settings.get("side", "positive"),
         methods=tuple(METHOD_TITLES.get(method, method) for method in batch.methods),
         explainer=batch.explainer,
         status=batch.status,

@@ -14,8 +14,9 @@ from app.explanations.explainers import NO_EXPLAINER, NONE, Explainer, Explainer
 from app.explanations.methods import METHOD_TITLES, TOKENS, check_method_names
 from app.explanations.models import DONE, QUEUED, RUNNING, Batch, Explanation
 from app.explanations.prompt_packs.loading import load_pack
-from app.neurons.models import Neuron, SubjectModel
+from app.neurons.models import ActivationRow, Neuron, SubjectModel
 from app.neurons.reading import subject_named
+from app.neurons.records import BOTTOM, Side
 
 SHARD_SIZE = 25
 N_NEURONS_PER_QUERY = 500
@@ -55,10 +56,10 @@ def plan_batch(
 
     neurons: ids, all of the subject. methods: `tokens` needs no explainer and may stand beside prompt methods.
     samples: how many explanations of each neuron by each method, numbered from 0.
-    What exists is reused whatever the temperature it was sampled at; another prompt pack, explainer or choice of
+    What exists is reused whatever the temperature it was sampled at; another prompt pack, explainer, side or choice of
     excerpts makes another explanation. Failed explanations are asked for again, and move into this batch.
     Errors: UnknownName (subject, neuron, method, prompt pack), InvalidInput (nothing to do, no explainer for a prompt
-    method).
+    method, a negative side of which nothing is recorded).
     """
     wanted_methods = _checked_methods(methods)
     who = _checked_explainer(explainer, wanted_methods)
@@ -66,6 +67,8 @@ def plan_batch(
         raise InvalidInput(f"samples={samples}; expected at least 1")
     subject = _locked_subject(session, subject_name)
     neuron_ids = _checked_neurons(session, subject, neurons)
+    if settings.side == "negative":
+        _check_negative_sides(session, subject, neuron_ids)
     batch = Batch(
         subject_id=subject.id,
         methods=wanted_methods,
@@ -122,12 +125,26 @@ def _checked_neurons(session: Session, subject: SubjectModel, neurons: Sequence[
     return neuron_ids
 
 
+def _check_negative_sides(session: Session, subject: SubjectModel, neuron_ids: list[int]) -> None:
+    """Refuses neurons whose very negative activations were never looked for: there is nothing to explain."""
+    has_bottom = sa.exists().where(
+        ActivationRow.neuron_id == Neuron.id, ActivationRow.band == BOTTOM, ActivationRow.rank == 0
+    )
+    for some in _in_parts(neuron_ids):
+        lacking = session.scalars(sa.select(Neuron).where(Neuron.id.in_(some), ~has_bottom).limit(1)).first()
+        if lacking is not None:
+            raise InvalidInput(
+                f"nothing is recorded of the negative side of neuron {lacking.layer}:{lacking.index} of "
+                f"{subject.name!r}; expected a recording with polarity both, or side positive"
+            )
+
+
 def _enqueue(
     session: Session, batch: Batch, wanted: list[Wanted], explainer: Explainer, settings: ExplainerSettings
 ) -> None:
     """Puts what is lacking into the batch's shards: new rows, and rows of earlier batches that came to nothing."""
     keys = {method: explanation_key(method, explainer, settings) for method in batch.methods}
-    existing = _existing(session, sorted({neuron for neuron, _, _ in wanted}), keys)
+    existing = _existing(session, sorted({neuron for neuron, _, _ in wanted}), keys, settings.side)
     lacking = [one for one in wanted if one not in existing or existing[one].is_open]
     new_rows, moved_rows = [], []
     for position, one in enumerate(lacking):
@@ -136,7 +153,12 @@ def _enqueue(
             moved_rows.append({"id": existing[one].id, **place, **_BACK_IN_QUEUE})
         else:
             neuron_id, method, sample_number = one
-            names = {"method": method, "explainer": keys[method][0], "prompt_pack": keys[method][1]}
+            names = {
+                "method": method,
+                "explainer": keys[method][0],
+                "prompt_pack": keys[method][1],
+                "side": settings.side,
+            }
             new_rows.append(
                 {"neuron_id": neuron_id, "sample_number": sample_number, "status": QUEUED, **names, **place}
             )
@@ -172,7 +194,9 @@ class _Existing:
     is_open: bool
 
 
-def _existing(session: Session, neuron_ids: list[int], keys: dict[str, tuple[str, str]]) -> dict[Wanted, _Existing]:
+def _existing(
+    session: Session, neuron_ids: list[int], keys: dict[str, tuple[str, str]], side: Side
+) -> dict[Wanted, _Existing]:
     found: dict[Wanted, _Existing] = {}
     for some, (method, (explainer, prompt_pack)) in product(_in_parts(neuron_ids), keys.items()):
         rows = session.execute(
@@ -185,6 +209,7 @@ def _existing(session: Session, neuron_ids: list[int], keys: dict[str, tuple[str
                 Explanation.method == method,
                 Explanation.explainer == explainer,
                 Explanation.prompt_pack == prompt_pack,
+                Explanation.side == side,
             )
         )
         for explanation_id, neuron_id, sample_number, status, batch_status in rows:

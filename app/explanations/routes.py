@@ -33,9 +33,10 @@ def new_batch(request: Request, session: SessionDep, _: CurrentAdmin) -> Respons
 def order_batch(request: Request, settings: SettingsDep, _: CurrentAdmin, form: SentNewBatch) -> Response:
     database = request.app.state.database
     try:
+        explainer_settings = form.explainer_settings()
         with database.reading() as session:
-            neuron_ids = chosen_neurons(session, form.subject, form.chosen_neurons())
-        order = BatchOrder(form.subject, neuron_ids, form.methods, form.explainer, form.explainer_settings())
+            neuron_ids = chosen_neurons(session, form.subject, form.chosen_neurons(), explainer_settings.side)
+        order = BatchOrder(form.subject, neuron_ids, form.methods, form.explainer, explainer_settings)
         batch_id = launch_batch(settings, database, order)
     except NeuronJuryError as error:
         with database.reading() as session:

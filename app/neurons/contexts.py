@@ -3,23 +3,41 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
 from app.neurons.heatmap import HeatmapSpan
+from app.neurons.histogram import HistogramShown
+from app.neurons.records import Side
 from app.web.templating import PageContext
 
 
 @dataclass(frozen=True)
+class ScoreBeside:
+    """How well an explanation does by one metric, as scorer measured it. reason: why there is no value, else null."""
+
+    metric: str
+    scorer: str
+    value: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class ExplanationBeside:
-    """One explanation beside a neuron. text: null unless it is done; failure: null unless it failed; neither: still
-    queued."""
+    """One explanation beside a neuron.
+
+    side: which end of the neuron's range it describes.
+    text: null unless it is done. failure: null unless it failed; neither: still queued.
+    """
 
     explainer: str
     prompt_pack: str
+    side: Side
     sample_number: int
     text: str | None
     failure: str | None
+    scores: tuple[ScoreBeside, ...]
 
 
 @dataclass(frozen=True)
@@ -37,15 +55,16 @@ ExplanationsBeside = Callable[[Session, int], tuple[MethodBeside, ...]]
 
 @dataclass(frozen=True)
 class SubjectSummary:
-    """A subject model to choose."""
+    """A subject model to choose.
+
+    n_neurons: how many are stored. has_negative_side: whether very negative activations were looked for.
+    """
 
     name: str
     n_layers: int
     n_neurons_per_layer: int
-
-    @property
-    def n_neurons(self) -> int:
-        return self.n_layers * self.n_neurons_per_layer
+    n_neurons: int
+    has_negative_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,24 +80,39 @@ class NeuronLine:
     """One neuron in the list.
 
     share_active: share of tokens with an activation above 0.
-    q90: the 0.9 quantile of the excerpts' maxima.
+    q90: the 0.9 quantile of the excerpts' maxima. Null, like the others, where an import did not bring it.
     before_peak: the tokens before the strongest one of its best excerpt, coloured.
     from_peak: the strongest token and those after it; empty where no record is kept or nothing is above 0.
     """
 
     place: NeuronPlace
     maximum: float
-    q90: float
-    mean: float
-    share_active: float
+    q90: float | None
+    mean: float | None
+    share_active: float | None
     before_peak: tuple[HeatmapSpan, ...]
     from_peak: tuple[HeatmapSpan, ...]
+
+
+@dataclass(frozen=True)
+class UnfinishedRecording:
+    """A recording that cannot be read yet. n_read: of its n_excerpts. failure: null while it is under way."""
+
+    subject: str
+    n_excerpts: int
+    n_read: int
+    failure: str | None
+
+    @property
+    def percent_read(self) -> int:
+        return 100 * self.n_read // self.n_excerpts if self.n_excerpts else 0
 
 
 @dataclass(frozen=True)
 class NeuronListPage(PageContext):
     """What templates/neurons/list.html shows.
 
+    unfinished: recordings under way, and failed ones.
     subjects: every subject model whose recording is whole, by name.
     subject: the chosen one, or null where nothing is recorded.
     layer: the chosen layer, or null for all.
@@ -88,6 +122,7 @@ class NeuronListPage(PageContext):
     """
 
     template: ClassVar[str] = "neurons/list.html"
+    unfinished: tuple[UnfinishedRecording, ...]
     subjects: tuple[SubjectSummary, ...]
     subject: SubjectSummary | None
     layer: int | None
@@ -98,33 +133,80 @@ class NeuronListPage(PageContext):
 
 @dataclass(frozen=True)
 class ExcerptShown:
-    """One excerpt as a heatmap. rank: its place in its band, from 0. maximum: its largest activation."""
+    """One excerpt as a heatmap.
+
+    rank: its place in its band, from 0. strongest: its largest activation, on the negative side its smallest.
+    """
 
     rank: int
-    maximum: float
+    strongest: float
     spans: tuple[HeatmapSpan, ...]
 
 
 @dataclass(frozen=True)
 class BandShown:
-    """Some excerpts of one band. n_more: how many follow those shown."""
+    """Some excerpts of one band.
+
+    side: which its heatmaps show. scale_maximum: what the strongest colour stands for, without its sign. n_more: how
+    many excerpts follow those shown.
+    """
 
     band: str
+    side: Side
+    scale_maximum: float
     excerpts: tuple[ExcerptShown, ...]
     n_more: int
 
 
 @dataclass(frozen=True)
+class TokenPlace:
+    """A token of the corpus: the position of its excerpt, and which token of that, both from 0."""
+
+    excerpt: int
+    token: int
+
+
+@dataclass(frozen=True)
 class NeuronFigures:
-    """A neuron's statistics over every token of the corpus; q90 is over excerpts' maxima."""
+    """A neuron's statistics over every token of the corpus, null where an import did not bring them.
+
+    q50, q90, q99, q999: quantiles of the excerpts' maxima.
+    """
 
     maximum: float
-    q90: float
-    mean: float
-    standard_deviation: float
-    share_active: float
+    minimum: float | None
+    mean: float | None
+    standard_deviation: float | None
+    share_active: float | None
     skewness: float | None
     kurtosis: float | None
+    q50: float | None
+    q90: float | None
+    q99: float | None
+    q999: float | None
+
+
+@dataclass(frozen=True)
+class NeuronView:
+    """What somebody has chosen to see of a neuron: more than the first few excerpts of each band, the value of every
+    token and not only of those that stand out, and which side."""
+
+    all_excerpts: bool = False
+    every_value: bool = False
+    side: Side = "positive"
+
+    def query(self, *, excerpts: bool = False, values: bool = False, side: Side | None = None) -> str:
+        """What follows the address of a neuron's page, empty or beginning with `?`.
+
+        excerpts, values: true keeps, or chooses, more than the default. side: another one than that of now.
+        """
+        chosen = {
+            "side": "negative" if (side or self.side) == "negative" else "",
+            "excerpts": "all" if excerpts else "",
+            "values": "all" if values else "",
+        }
+        query = urlencode({name: value for name, value in chosen.items() if value})
+        return f"?{query}" if query else ""
 
 
 @dataclass(frozen=True)
@@ -134,25 +216,29 @@ class NeuronPage(PageContext):
     subject: the subject model.
     place: which neuron.
     figures: its statistics.
-    scale_maximum: the activation that has the strongest colour: the largest of this neuron's kept records.
-    top: its strongest excerpts.
-    random: its excerpts drawn at random.
-    shows_all_excerpts: whether every kept excerpt is on the page, or the first few of each band.
-    shows_every_value: whether every token has its value, or only those that stand out.
-    methods: what explainers said, by method.
-    previous: the neuron before this one in the model, or null.
-    next: the neuron after this one, or null.
+    maximum_place: the token with its largest activation, or null where that is unknown.
+    minimum_place: the token with its smallest activation, or null.
+    histogram: its excerpts by their largest activation, or null.
+    view: what the reader has chosen to see.
+    has_negative_side: whether its very negative activations were looked for.
+    scale_maximum: the activation that has the strongest colour, without its sign.
+    bands: its excerpts.
+    methods: what explainers said of this side, by method.
+    previous: the stored neuron before this one, or null.
+    next: the one after, or null.
     """
 
     template: ClassVar[str] = "neurons/neuron.html"
     subject: SubjectSummary
     place: NeuronPlace
     figures: NeuronFigures
+    maximum_place: TokenPlace | None
+    minimum_place: TokenPlace | None
+    histogram: HistogramShown | None
+    view: NeuronView
+    has_negative_side: bool
     scale_maximum: float
-    top: BandShown
-    random: BandShown
-    shows_all_excerpts: bool
-    shows_every_value: bool
+    bands: tuple[BandShown, ...]
     methods: tuple[MethodBeside, ...]
     previous: NeuronPlace | None
     next: NeuronPlace | None
@@ -163,9 +249,9 @@ class MoreExcerpts(PageContext):
     """What templates/neurons/more.html shows: the rest of a band, put into a neuron page that is there already.
 
     band: the excerpts that page does not show yet.
-    shows_every_value: whether every token has its value.
+    view: what the reader has chosen to see.
     """
 
     template: ClassVar[str] = "neurons/more.html"
     band: BandShown
-    shows_every_value: bool
+    view: NeuronView

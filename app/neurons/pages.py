@@ -2,29 +2,33 @@
 else."""
 
 import re
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput
 from app.neurons import queries
+from app.neurons.bands import EVERY_RANK, BandWanted, bands_kept, bands_of_side, bands_shown, scale_maxima
 from app.neurons.contexts import (
     MethodBeside,
     MoreExcerpts,
     NeuronListPage,
     NeuronPage,
     NeuronPlace,
+    NeuronView,
     SubjectSummary,
+    TokenPlace,
 )
 from app.neurons.models import Neuron
 from app.neurons.reading import subject_named
-from app.neurons.records import RANDOM, TOP
+from app.neurons.records import BOTTOM, RANDOM, TOP, Side
+from app.neurons.under_way import unfinished_recordings
 
 LINES_PER_PAGE = 50
-FIRST_SHOWN = {TOP: 5, RANDOM: 3}
-"""Excerpts of each band that a page shows before anybody asks for more."""
-ALL = 1000
-"""More excerpts than any band keeps."""
+FIRST_SHOWN = {TOP: 5, RANDOM: 3, BOTTOM: 3}
+"""Excerpts of a band that a page shows before anybody asks for more; of the others 2."""
+N_FIRST_SHOWN_OF_MAIN = 5
 _TYPED_PLACE = re.compile(r"\D*([0-9]{1,6})\D+([0-9]{1,9})\D*")
 
 
@@ -34,10 +38,11 @@ def neuron_list(
     """A page of the list. subject_name: None takes the first subject. Errors: UnknownName, InvalidInput for a bad
     layer."""
     subjects = queries.recorded_subjects(session)
+    unfinished = unfinished_recordings(session)
     if subject_name is None and not subjects:
-        return NeuronListPage(subjects, None, None, (), None, None)
+        return NeuronListPage(unfinished, subjects, None, None, (), None, None)
     subject = subject_named(session, subjects[0].name if subject_name is None else subject_name)
-    summary = queries.summary_of(subject)
+    summary = queries.summary_of(session, subject)
     layer = _layer(layer_text, summary)
     # One neuron more than shown tells whether there is another page, without counting.
     neurons = queries.neurons_by_maximum(
@@ -49,6 +54,7 @@ def neuron_list(
     has_earlier = has_more if before else after is not None
     has_later = before is not None or has_more
     return NeuronListPage(
+        unfinished,
         subjects,
         summary,
         layer,
@@ -58,36 +64,59 @@ def neuron_list(
     )
 
 
-def neuron_page(
-    session: Session, neuron: Neuron, methods: tuple[MethodBeside, ...], all_excerpts: bool, every_value: bool
-) -> NeuronPage:
-    place = NeuronPlace(neuron.layer, neuron.index)
-    kept = queries.bands_kept(session, neuron.id)
-    top, random = (
-        queries.band_shown(session, neuron.id, kept, band, range(n_first), every_value=every_value)
-        for band, n_first in ((band, ALL if all_excerpts else FIRST_SHOWN[band]) for band in (TOP, RANDOM))
-    )
-    previous, following = queries.neighbours(neuron.subject, place)
+def neuron_page(session: Session, neuron: Neuron, methods: tuple[MethodBeside, ...], view: NeuronView) -> NeuronPage:
+    """methods: what was said of the neuron, of both sides."""
+    kept = bands_kept(session, neuron.id)
+    scales = scale_maxima(session, neuron.id, kept)
+    wanted = [
+        BandWanted(band, EVERY_RANK if view.all_excerpts else range(_n_first_shown(band, view.side)), side)
+        for band, side in bands_of_side(kept, view.side)
+    ]
+    previous, following = queries.neighbours(session, neuron)
     return NeuronPage(
-        subject=queries.summary_of(neuron.subject),
-        place=place,
+        subject=queries.summary_of(session, neuron.subject),
+        place=NeuronPlace(neuron.layer, neuron.index),
         figures=queries.figures_of(neuron),
-        scale_maximum=queries.scale_maximum(kept),
-        top=top,
-        random=random,
-        shows_all_excerpts=all_excerpts,
-        shows_every_value=every_value,
-        methods=methods,
+        maximum_place=_token_place(neuron.maximum_excerpt, neuron.maximum_token),
+        minimum_place=_token_place(neuron.minimum_excerpt, neuron.minimum_token),
+        histogram=queries.histogram_of(neuron),
+        view=view,
+        has_negative_side=BOTTOM in kept,
+        scale_maximum=scales[view.side],
+        bands=bands_shown(session, neuron.id, wanted, kept, scales, every_value=view.every_value),
+        methods=of_side(methods, view.side),
         previous=previous,
         next=following,
     )
 
 
-def more_excerpts(session: Session, neuron: Neuron, band: str, every_value: bool) -> MoreExcerpts:
+def more_excerpts(session: Session, neuron: Neuron, band: str, view: NeuronView) -> MoreExcerpts:
     """The excerpts of a band after those that the neuron's page shows first."""
-    kept = queries.bands_kept(session, neuron.id)
-    rest = range(FIRST_SHOWN[band], ALL)
-    return MoreExcerpts(queries.band_shown(session, neuron.id, kept, band, rest, every_value=every_value), every_value)
+    kept = bands_kept(session, neuron.id)
+    side: Side = "negative" if band == BOTTOM else view.side
+    rest = BandWanted(band, EVERY_RANK[_n_first_shown(band, view.side) :], side)
+    scales = scale_maxima(session, neuron.id, kept)
+    (shown,) = bands_shown(session, neuron.id, [rest], kept, scales, every_value=view.every_value)
+    return MoreExcerpts(shown, view)
+
+
+def of_side(methods: tuple[MethodBeside, ...], side: Side) -> tuple[MethodBeside, ...]:
+    """What was said of this side; methods that said nothing of it stay away."""
+    chosen = (
+        replace(method, explanations=tuple(each for each in method.explanations if each.side == side))
+        for method in methods
+    )
+    return tuple(method for method in chosen if method.explanations)
+
+
+def _n_first_shown(band: str, side: Side) -> int:
+    if band == BOTTOM and side == "negative":
+        return N_FIRST_SHOWN_OF_MAIN
+    return FIRST_SHOWN.get(band, 2)
+
+
+def _token_place(excerpt: int | None, token: int | None) -> TokenPlace | None:
+    return None if excerpt is None or token is None else TokenPlace(excerpt, token)
 
 
 def neuron_address(subject_name: str, place: NeuronPlace) -> str:

@@ -2,25 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import UnknownName
-from app.neurons.contexts import (
-    BandShown,
-    ExcerptShown,
-    NeuronFigures,
-    NeuronLine,
-    NeuronPlace,
-    SubjectSummary,
-)
+from app.neurons.contexts import NeuronFigures, NeuronLine, NeuronPlace, SubjectSummary
 from app.neurons.heatmap import HeatmapSpan, heatmap_spans
-from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron, SubjectModel
+from app.neurons.histogram import HistogramShown, histogram_shown
+from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron, Recording, SubjectModel
 from app.neurons.reading import STORED_FLOAT, is_readable
-from app.neurons.records import TOP, ActivationRecord
+from app.neurons.records import BOTH, QUANTILE_BANDS, TOP, ActivationRecord
 
 Spans = tuple[HeatmapSpan, ...]
 
@@ -31,11 +24,20 @@ TOKENS_AROUND_PEAK = 6
 def recorded_subjects(session: Session) -> tuple[SubjectSummary, ...]:
     """Every subject model whose recording is whole, by name."""
     query = sa.select(SubjectModel).where(is_readable(SubjectModel.id)).order_by(SubjectModel.name)
-    return tuple(summary_of(subject) for subject in session.scalars(query))
+    return tuple(summary_of(session, subject) for subject in session.scalars(query).all())
 
 
-def summary_of(subject: SubjectModel) -> SubjectSummary:
-    return SubjectSummary(subject.name, subject.n_layers, subject.n_neurons_per_layer)
+def summary_of(session: Session, subject: SubjectModel) -> SubjectSummary:
+    settings = session.scalar(sa.select(Recording.settings).where(Recording.subject_id == subject.id))
+    n_neurons = subject.n_layers * subject.n_neurons_per_layer
+    if settings is None:
+        # A recording has every neuron of the model; an import may have brought some of them only.
+        stored = sa.select(sa.func.count()).where(Neuron.subject_id == subject.id, Neuron.site == MLP)
+        n_neurons = session.scalar(stored) or 0
+    # Without statistics nothing but the top and random records is kept, whatever the polarity.
+    chosen = settings or {}
+    has_negative_side = chosen.get("polarity") == BOTH and chosen.get("statistics", True)
+    return SubjectSummary(subject.name, subject.n_layers, subject.n_neurons_per_layer, n_neurons, has_negative_side)
 
 
 def neurons_by_maximum(
@@ -108,6 +110,8 @@ def _peaks(session: Session, neuron_ids: list[int]) -> dict[int, tuple[Spans, Sp
 
 def _around_peak(texts: list[str], stored: bytes) -> tuple[Spans, Spans]:
     activations = np.frombuffer(stored, STORED_FLOAT)
+    if not len(activations):
+        return (), ()
     peak_index = int(np.argmax(activations))
     window = slice(max(0, peak_index - TOKENS_AROUND_PEAK), peak_index + TOKENS_AROUND_PEAK + 1)
     record = ActivationRecord(tuple(texts[window]), activations[window])
@@ -119,83 +123,35 @@ def _around_peak(texts: list[str], stored: bytes) -> tuple[Spans, Spans]:
 def figures_of(neuron: Neuron) -> NeuronFigures:
     return NeuronFigures(
         maximum=neuron.maximum,
-        q90=neuron.q90,
+        minimum=neuron.minimum,
         mean=neuron.mean,
-        standard_deviation=math.sqrt(max(0.0, neuron.variance)),
+        standard_deviation=None if neuron.variance is None else math.sqrt(max(0.0, neuron.variance)),
         share_active=neuron.share_active,
         skewness=neuron.skewness,
         kurtosis=neuron.kurtosis,
+        q50=neuron.q50,
+        q90=neuron.q90,
+        q99=neuron.q99,
+        q999=neuron.q999,
     )
 
 
-@dataclass(frozen=True)
-class BandKept:
-    """How many records of a band are kept, and the largest activation among them."""
-
-    n_records: int
-    maximum: float
-
-
-def bands_kept(session: Session, neuron_id: int) -> dict[str, BandKept]:
-    """The bands of a neuron by name; a band without records is missing."""
-    rows = session.execute(
-        sa.select(ActivationRow.band, sa.func.count(), sa.func.max(ActivationRow.maximum))
-        .where(ActivationRow.neuron_id == neuron_id)
-        .group_by(ActivationRow.band)
-    )
-    return {band: BandKept(n_records, maximum) for band, n_records, maximum in rows}
+def histogram_of(neuron: Neuron) -> HistogramShown | None:
+    """None where none was taken."""
+    if neuron.histogram is None or neuron.histogram_low is None or neuron.histogram_high is None:
+        return None
+    counts = np.frombuffer(neuron.histogram, "<i4")
+    quantiles = {name: getattr(neuron, name) for name in QUANTILE_BANDS}
+    return histogram_shown(counts, neuron.histogram_low, neuron.histogram_high, quantiles)
 
 
-def scale_maximum(kept: dict[str, BandKept]) -> float:
-    """What the strongest colour stands for: the largest activation among all kept records; 0 where none is kept."""
-    return max((band.maximum for band in kept.values()), default=0.0)
-
-
-def band_shown(
-    session: Session,
-    neuron_id: int,
-    kept: dict[str, BandKept],
-    band: str,
-    ranks: range,
-    *,
-    every_value: bool = False,
-) -> BandShown:
-    """The excerpts of a band at these ranks as heatmaps, and how many come after them.
-
-    kept: the neuron's bands, which also give the scale. every_value: every token gets its own value.
-    """
-    scale = scale_maximum(kept)
-    rows = session.execute(
-        sa.select(ActivationRow.rank, ActivationRow.maximum, Excerpt.token_texts, ActivationRow.activations)
-        .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
-        .where(
-            ActivationRow.neuron_id == neuron_id,
-            ActivationRow.band == band,
-            ActivationRow.rank >= ranks.start,
-            ActivationRow.rank < ranks.stop,
-        )
-        .order_by(ActivationRow.rank)
-    )
-    excerpts = tuple(
-        ExcerptShown(
-            rank,
-            maximum,
-            heatmap_spans(
-                ActivationRecord(tuple(texts), np.frombuffer(stored, STORED_FLOAT)), scale, merge_silent=not every_value
-            ),
-        )
-        for rank, maximum, texts, stored in rows
-    )
-    n_kept = kept[band].n_records if band in kept else 0
-    return BandShown(band, excerpts, n_more=max(0, n_kept - ranks.stop))
-
-
-def neighbours(subject: SubjectModel, place: NeuronPlace) -> tuple[NeuronPlace | None, NeuronPlace | None]:
-    """The neuron before and the one after this one, layer by layer; None at the model's two ends. Assumes whole
-    layers."""
-    width = subject.n_neurons_per_layer
-    flat = place.layer * width + place.index
-    last = subject.n_layers * width - 1
-    previous = NeuronPlace(*divmod(flat - 1, width)) if flat > 0 else None
-    following = NeuronPlace(*divmod(flat + 1, width)) if flat < last else None
-    return previous, following
+def neighbours(session: Session, neuron: Neuron) -> tuple[NeuronPlace | None, NeuronPlace | None]:
+    """The stored neuron before and the one after this one, layer by layer; None at the two ends. An import may have
+    left gaps."""
+    place = sa.tuple_(Neuron.layer, Neuron.index)
+    here = sa.tuple_(sa.literal(neuron.layer), sa.literal(neuron.index))
+    nearest = sa.select(Neuron.layer, Neuron.index).where(Neuron.subject_id == neuron.subject_id, Neuron.site == MLP)
+    before = nearest.where(place < here).order_by(Neuron.layer.desc(), Neuron.index.desc()).limit(1)
+    after = nearest.where(place > here).order_by(Neuron.layer, Neuron.index).limit(1)
+    previous, following = session.execute(before).first(), session.execute(after).first()
+    return previous and NeuronPlace(*previous), following and NeuronPlace(*following)

@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session, contains_eager
 
 from app.errors import UnknownName
 from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron, Recording, SubjectModel
-from app.neurons.records import RANDOM, TOP, ActivationRecord, NeuronRecords
+from app.neurons.records import BOTTOM, RANDOM, TOP, ActivationRecord, Float16Array, NeuronRecords, Side
 
 STORED_FLOAT = np.dtype("<f2")
+CUTOFF_QUANTILE = 0.9
 
 
 def subject_named(session: Session, name: str) -> SubjectModel:
@@ -50,24 +51,46 @@ def is_readable(subject_id: sa.ColumnExpressionArgument[int]) -> sa.ColumnElemen
     return ~half_written
 
 
-def load_records(session: Session, neuron: Neuron) -> NeuronRecords:
-    """What a neuron responds to: its top records best first, its random ones in the order they were drawn."""
+def load_records(session: Session, neuron: Neuron, side: Side = "positive") -> NeuronRecords:
+    """What a neuron responds to: its top records best first, its random ones in the order they were drawn.
+
+    side: `negative` gives the other end of its range, with the sign of every activation turned, so that whatever reads
+    records sees large positive values there too.
+    """
+    is_negative = side == "negative"
+    top = _records(session, neuron.id, BOTTOM if is_negative else TOP, is_negative)
+    random = _records(session, neuron.id, RANDOM, is_negative)
+    cutoff = neuron.q90_negative if is_negative else neuron.q90
     return NeuronRecords(
         subject=neuron.subject.name,
         layer=neuron.layer,
         index=neuron.index,
-        top=_records(session, neuron.id, TOP),
-        random=_records(session, neuron.id, RANDOM),
-        cutoff=neuron.q90,
+        top=top,
+        random=random,
+        cutoff=_estimated_cutoff(top, random) if cutoff is None else cutoff,
     )
 
 
-def _records(session: Session, neuron_id: int, band: str) -> tuple[ActivationRecord, ...]:
+def _estimated_cutoff(top: tuple[ActivationRecord, ...], random: tuple[ActivationRecord, ...]) -> float:
+    """For a neuron imported without its quantiles: from its random records if it has any, else from its top ones."""
+    maxima = [record.maximum for record in random or top]
+    return float(np.quantile(maxima, CUTOFF_QUANTILE)) if maxima else 0.0
+
+
+def _records(session: Session, neuron_id: int, band: str, is_negated: bool) -> tuple[ActivationRecord, ...]:
     rows = session.execute(
         sa.select(Excerpt.token_texts, ActivationRow.activations)
         .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
         .where(ActivationRow.neuron_id == neuron_id, ActivationRow.band == band)
         .order_by(ActivationRow.rank)
     )
+    return tuple(ActivationRecord(tuple(texts), _activations(stored, is_negated)) for texts, stored in rows)
+
+
+def _activations(stored: bytes, is_negated: bool) -> Float16Array:
     # frombuffer gives a view of the row's bytes, which is read-only: records are immutable everywhere.
-    return tuple(ActivationRecord(tuple(texts), np.frombuffer(stored, STORED_FLOAT)) for texts, stored in rows)
+    activations = np.frombuffer(stored, STORED_FLOAT)
+    if is_negated:
+        activations = -activations
+        activations.flags.writeable = False
+    return activations

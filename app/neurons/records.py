@@ -1,6 +1,7 @@
 """Activation records as plain values, which prompts and heatmaps are made from. Knows no database."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,27 @@ Float16Array = npt.NDArray[np.float16]
 UInt8Array = npt.NDArray[np.uint8]
 
 TOP = "top"
+"""The excerpts with the largest maxima, best first."""
+BOTTOM = "bottom"
+"""The excerpts with the smallest minima, the most negative first; of neurons with polarity `both`."""
 RANDOM = "random"
+"""Excerpts drawn for each neuron before anything was seen of it."""
+QUANTILE_BANDS = {"q50": (0.0, 0.5), "q90": (0.5, 0.9), "q99": (0.9, 0.99), "q999": (0.99, 0.999)}
+"""Excerpts drawn among those whose maximum lies between two quantiles of the excerpts' maxima (the upper one is
+outside), the largest maximum first. A band is named after its upper boundary."""
+BANDS = (TOP, *reversed(QUANTILE_BANDS), RANDOM, BOTTOM)
+"""All of them, as people look at them."""
 N_TOP_RECORDS = 20
 N_RANDOM_RECORDS = 10
+N_BAND_RECORDS = 5
+
+Polarity = Literal["positive", "both"]
+POSITIVE: Polarity = "positive"
+BOTH: Polarity = "both"
+"""What a recording looks for: large activations, or very negative ones too."""
+
+Side = Literal["positive", "negative"]
+"""Which end of a neuron's range is looked at or explained."""
 LARGEST_DISCRETISED = 10
 
 
@@ -35,7 +54,8 @@ class ActivationRecord:
 class NeuronRecords:
     """What a neuron responds to: its records by band, best first within `top`.
 
-    cutoff: the boundary above which a token counts as highly activating: the 0.9 quantile of excerpt maxima.
+    cutoff: the boundary above which a token counts as highly activating: the 0.9 quantile of excerpt maxima, estimated
+    from the records where an import brought no quantiles.
     """
 
     subject: str

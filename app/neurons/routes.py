@@ -7,9 +7,10 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from app.neurons import pages
-from app.neurons.contexts import MethodBeside
+from app.neurons.contexts import MethodBeside, NeuronView
 from app.neurons.json_view import NeuronJson, neuron_json
 from app.neurons.reading import neuron_at
+from app.neurons.records import Side
 from app.web.dependencies import CurrentResearcher, SessionDep
 from app.web.templating import page, redirect
 from app.web.visitors import Visitor
@@ -20,7 +21,7 @@ api = APIRouter(tags=["neurons"])
 # PostgreSQL refuses to compare its integers with larger ones, which would be an error of ours and not a page that is
 # not there.
 Count = Annotated[int, Path(ge=0, lt=2**31)]
-Band = Literal["top", "random"]
+Band = Literal["top", "q999", "q99", "q90", "q50", "random", "bottom"]
 Place = Annotated[str | None, Query(pattern=r"^\d{1,6}-\d{1,9}$")]
 
 
@@ -59,10 +60,12 @@ def neuron_page(
     visitor: CurrentResearcher,
     excerpts: Literal["few", "all"] = "few",
     values: Literal["marked", "all"] = "marked",
+    side: Side = "positive",
 ) -> Response:
     neuron = neuron_at(session, subject, layer, index)
     methods = _explanations_beside(request, session, visitor, neuron.id)
-    return page(request, pages.neuron_page(session, neuron, methods, excerpts == "all", values == "all"), etag=True)
+    view = NeuronView(excerpts == "all", values == "all", side)
+    return page(request, pages.neuron_page(session, neuron, methods, view), etag=True)
 
 
 @router.get("/neurons/{subject}/{layer}/{index}/more/{band}")
@@ -75,9 +78,11 @@ def more_excerpts(
     session: SessionDep,
     visitor: CurrentResearcher,
     values: Literal["marked", "all"] = "marked",
+    side: Side = "positive",
 ) -> Response:
     neuron = neuron_at(session, subject, layer, index)
-    return page(request, pages.more_excerpts(session, neuron, band, values == "all"), etag=True)
+    view = NeuronView(every_value=values == "all", side=side)
+    return page(request, pages.more_excerpts(session, neuron, band, view), etag=True)
 
 
 @api.get("/neurons/{subject}/{layer}/{index}")

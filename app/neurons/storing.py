@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
-from app.neurons.models import MLP, ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
-from app.neurons.records import RANDOM, TOP, Float16Array
+from app.neurons.models import MLP, ActivationRow, Corpus, Excerpt, Neuron, Recording, RecordingPart, SubjectModel
+from app.neurons.records import Float16Array
 
 WRITING = "writing"
 DONE = "done"
@@ -28,31 +28,28 @@ ActivationTuple = tuple[int, str, int, int, float, bytes]
 class Band:
     """One kind of records for all neurons of a layer, in rank order.
 
-    excerpts: position of each record's excerpt in the corpus, shape (neurons, records).
+    excerpts: position of each record's excerpt in the corpus, shape (neurons, records); -1 where a neuron has fewer.
+    maxima: over the tokens that count, shape (neurons, records).
     activations: float16, shape (neurons, records, tokens).
     """
 
     excerpts: npt.NDArray[np.int64]
+    maxima: Float64Array
     activations: Float16Array
 
 
 @dataclass(frozen=True)
 class LayerRecording:
-    """Everything recorded of one layer; arrays of shape (neurons,), see the columns of Neuron for what they mean.
+    """Everything recorded of one layer.
 
-    skewness, kurtosis: NaN where a neuron does not vary.
+    statistics: by the column of Neuron that says what they mean, each of shape (neurons,); NaN where a neuron has none.
+    histogram: counts, shape (neurons, 64); None where none was taken. bands: by name, see app/neurons/records.py.
     """
 
     layer: int
-    maximum: Float64Array
-    mean: Float64Array
-    variance: Float64Array
-    skewness: Float64Array
-    kurtosis: Float64Array
-    share_active: Float64Array
-    q90: Float64Array
-    top: Band
-    random: Band
+    statistics: Mapping[str, Float64Array]
+    histogram: npt.NDArray[np.int32] | None
+    bands: Mapping[str, Band]
 
 
 def store_corpus(
@@ -94,23 +91,34 @@ def begin_recording(session: Session, subject: SubjectModel, recording: Recordin
 
 
 def store_layer(session: Session, recording: Recording, recorded: LayerRecording) -> None:
-    """Stores a layer's neurons and their records. Errors: Conflict when another process has removed the recording."""
-    _require_unfinished(session, recording)
-    excerpts = sa.select(Excerpt.id).where(Excerpt.corpus_id == recording.corpus_id).order_by(Excerpt.position)
-    excerpt_ids = np.array(session.scalars(excerpts).all())
-    session.execute(sa.insert(Neuron), _neuron_rows(recording.subject_id, recorded))
-    neurons = (
+    """Stores a layer's neurons and their records, and lets go of the parts they were made of. Storing it again changes
+    nothing.
+
+    Errors: Conflict when the recording has ended, or another process has replaced it.
+    """
+    require_writing(session, recording)
+    of_layer = (
         sa.select(Neuron.id)
         .where(Neuron.subject_id == recording.subject_id, Neuron.site == MLP, Neuron.layer == recorded.layer)
         .order_by(Neuron.index)
     )
-    neuron_ids = session.scalars(neurons).all()
-    _insert_activations(session.connection(), _activation_rows(neuron_ids, excerpt_ids, recorded))
+    if session.scalar(of_layer.limit(1)) is not None:
+        return
+    excerpts = sa.select(Excerpt.id).where(Excerpt.corpus_id == recording.corpus_id).order_by(Excerpt.position)
+    excerpt_ids = np.array(session.scalars(excerpts).all())
+    session.execute(sa.insert(Neuron), _neuron_rows(recording.subject_id, recorded))
+    neuron_ids = session.scalars(of_layer).all()
+    insert_activations(session.connection(), _activation_rows(neuron_ids, excerpt_ids, recorded))
+    session.execute(
+        sa.delete(RecordingPart).where(
+            RecordingPart.recording_id == recording.id, RecordingPart.layer == recorded.layer
+        )
+    )
 
 
 def finish_recording(session: Session, recording: Recording) -> None:
-    """Lets readers see the recording. Errors: Conflict when another process has removed it."""
-    _require_unfinished(session, recording)
+    """Lets readers see the recording. Errors: Conflict when it has ended, or another process has replaced it."""
+    require_writing(session, recording)
     session.execute(sa.update(Recording).where(Recording.id == recording.id).values(status=DONE))
 
 
@@ -119,37 +127,44 @@ def remove_unfinished(session: Session, recording: Recording) -> None:
 
     Its corpus stays: that is whole, and the next recording of the same text finds it.
     """
-    if session.scalar(_unfinished(recording)) is None:
+    if session.scalar(status_query(recording)) in (None, DONE):
         return
-    neurons = sa.select(Neuron.id).where(Neuron.subject_id == recording.subject_id)
-    session.execute(sa.delete(ActivationRow).where(ActivationRow.neuron_id.in_(neurons)))
-    session.execute(sa.delete(Neuron).where(Neuron.subject_id == recording.subject_id))
+    remove_recorded(session, recording)
     session.execute(sa.delete(Recording).where(Recording.id == recording.id))
     session.execute(sa.delete(SubjectModel).where(SubjectModel.id == recording.subject_id))
 
 
-def _require_unfinished(session: Session, recording: Recording) -> None:
-    if session.scalar(_unfinished(recording)) is None:
-        raise Conflict("another process has recorded under the same name in the meantime")
+def remove_recorded(session: Session, recording: Recording) -> None:
+    """Removes what an unfinished recording has kept so far, parts and neurons; the recording itself stays."""
+    neurons = sa.select(Neuron.id).where(Neuron.subject_id == recording.subject_id)
+    session.execute(sa.delete(RecordingPart).where(RecordingPart.recording_id == recording.id))
+    session.execute(sa.delete(ActivationRow).where(ActivationRow.neuron_id.in_(neurons)))
+    session.execute(sa.delete(Neuron).where(Neuron.subject_id == recording.subject_id))
 
 
-def _unfinished(recording: Recording) -> sa.Select[Any]:
+def require_writing(session: Session, recording: Recording) -> None:
+    """Holds the recording until the end of this transaction, so that no other process ends it meanwhile.
+
+    Errors: Conflict when it has ended, or another process has replaced it.
+    """
+    status = session.scalar(status_query(recording).with_for_update())
+    if status != WRITING:
+        reason = f"this recording is {status}" if status else "another process has recorded under the same name"
+        raise Conflict(f"{reason} in the meantime")
+
+
+def status_query(recording: Recording) -> sa.Select[Any]:
+    """Finds a recording's status; nothing when it was removed, even if another has its id now."""
     # SQLite gives the id of a removed row to the next one, so the id alone may name somebody else's recording.
-    return sa.select(Recording.id).where(
-        Recording.id == recording.id, Recording.created_at == recording.created_at, Recording.status == WRITING
-    )
+    return sa.select(Recording.status).where(Recording.id == recording.id, Recording.created_at == recording.created_at)
 
 
 def _neuron_rows(subject_id: int, recorded: LayerRecording) -> list[dict[str, Any]]:
-    columns = {
-        "maximum": recorded.maximum.tolist(),
-        "mean": recorded.mean.tolist(),
-        "variance": recorded.variance.tolist(),
-        "skewness": _nulls_for_nan(recorded.skewness),
-        "kurtosis": _nulls_for_nan(recorded.kurtosis),
-        "share_active": recorded.share_active.tolist(),
-        "q90": recorded.q90.tolist(),
+    columns: dict[str, list[Any]] = {
+        name: _plain_values(values, Neuron.__table__.columns[name]) for name, values in recorded.statistics.items()
     }
+    if recorded.histogram is not None:
+        columns["histogram"] = [counts.tobytes() for counts in recorded.histogram.astype("<i4")]
     place = {"subject_id": subject_id, "site": MLP, "layer": recorded.layer}
     return [
         place | {"index": index} | dict(zip(columns, values, strict=True))
@@ -157,8 +172,10 @@ def _neuron_rows(subject_id: int, recorded: LayerRecording) -> list[dict[str, An
     ]
 
 
-def _nulls_for_nan(values: Float64Array) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]
+def _plain_values(values: Float64Array, column: sa.ColumnElement[Any]) -> list[Any]:
+    """As the database takes them: nulls for NaN, and whole numbers where the column has these."""
+    is_whole = isinstance(column.type, sa.Integer)
+    return [None if np.isnan(value) else int(value) if is_whole else value for value in values.tolist()]
 
 
 def _activation_rows(
@@ -166,21 +183,18 @@ def _activation_rows(
 ) -> Iterator[ActivationTuple]:
     # In the order of the primary key (neuron, band, rank), so that SQLite appends to its tree instead of splitting it.
     bands = [
-        (
-            name,
-            excerpt_ids[band.excerpts].tolist(),
-            band.activations.max(axis=2).tolist(),
-            band.activations.astype("<f2"),
-        )
-        for name, band in sorted({RANDOM: recorded.random, TOP: recorded.top}.items())
+        (name, band.excerpts.tolist(), excerpt_ids[band.excerpts].tolist(), band.maxima.tolist(), band.activations)
+        for name, band in sorted(recorded.bands.items())
     ]
     for index, neuron_id in enumerate(neuron_ids):
-        for name, excerpts, maxima, activations in bands:
-            for rank, excerpt_id in enumerate(excerpts[index]):
-                yield neuron_id, name, rank, excerpt_id, maxima[index][rank], activations[index, rank].tobytes()
+        for name, positions, excerpts, maxima, activations in bands:
+            for rank, position in enumerate(positions[index]):
+                if position >= 0:
+                    stored = activations[index, rank].astype("<f2", copy=False).tobytes()
+                    yield neuron_id, name, rank, excerpts[index][rank], maxima[index][rank], stored
 
 
-def _insert_activations(connection: sa.Connection, rows: Iterable[ActivationTuple]) -> None:
+def insert_activations(connection: sa.Connection, rows: Iterable[ActivationTuple]) -> None:
     """Each database's own fast way: with thirty rows per neuron, generic inserts take several times as long."""
     columns = "neuron_id, band, rank, excerpt_id, maximum, activations"
     if connection.dialect.name == "sqlite":

@@ -5,8 +5,8 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import InvalidInput, UnknownName
-from app.explanations.choosing import neurons_with_a_clear_peak
-from app.neurons.models import SubjectModel
+from app.explanations.choosing import ClearPeaks, chosen_neurons, neurons_with_a_clear_peak
+from app.neurons.models import Neuron, SubjectModel
 from tests.factories import make_neuron, make_record, make_subject
 
 
@@ -63,3 +63,46 @@ def test_an_unknown_subject_or_layer_is_named(database: Database) -> None:
             neurons_with_a_clear_peak(session, "toy", [9], 1, seed=0)
         with pytest.raises(InvalidInput, match="per_layer=0"):
             neurons_with_a_clear_peak(session, "toy", [0], 0, seed=0)
+
+
+def make_troughs(session: Session, subject: SubjectModel, layer: int, troughs: list[float]) -> list[int]:
+    """Neurons whose weakest shown excerpt goes so many times as far below 0 as nine of ten excerpts stay."""
+    ids = []
+    for index, trough in enumerate(troughs):
+        neuron = make_neuron(session, subject, layer, index, maximum=100.0, q90=2.0)
+        neuron.q90_negative = 0.5
+        make_record(session, neuron, "bottom", 0, activations=(0, 0, 0, 100.0, -60.0))
+        make_record(session, neuron, "bottom", 16, activations=(0, 0, 0, 100.0, -0.5 * trough))
+        make_record(session, neuron, "bottom", 17, activations=(0, 0, 0, 0, 0))
+        # As clear on the positive side as it is not on the negative one.
+        make_record(session, neuron, "top", 0, activations=(0, 0, 0, 0, 100.0 / trough))
+        ids.append(neuron.id)
+    return ids
+
+
+def test_the_negative_side_has_peaks_of_its_own(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, polarity="both")
+        first = make_troughs(session, subject, 0, [1.5, 4.0, 2.0])
+        second = make_troughs(session, subject, 1, [3.0, 1.0, 2.0])
+        assert neurons_with_a_clear_peak(session, "toy", None, 1, 0, "negative") == [first[1], second[0]]
+        assert neurons_with_a_clear_peak(session, "toy", [1], 2, 0, "negative") == [second[0], second[2]]
+        assert chosen_neurons(session, "toy", ClearPeaks(1, None, 0), "negative") == [first[1], second[0]]
+        assert chosen_neurons(session, "toy", ClearPeaks(1, None, 0)) == [first[0], second[1]]
+
+
+def test_neurons_of_which_nothing_negative_is_known_have_no_negative_peak(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        make_peaks(session, subject, 0, [4.0])
+        with pytest.raises(InvalidInput, match="layer 0 of 'toy' has 0 neurons with a negative peak, 1 were asked for"):
+            neurons_with_a_clear_peak(session, "toy", [0], 1, 0, "negative")
+
+
+def test_imported_neurons_without_a_quantile_are_passed_over(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, recording_status=None)
+        known, unknown = make_peaks(session, subject, 0, [2.0, 9.0])
+        session.get_one(Neuron, unknown).q90 = None
+        session.flush()
+        assert neurons_with_a_clear_peak(session, "toy", [0], 1, seed=0) == [known]

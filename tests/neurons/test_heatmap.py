@@ -60,6 +60,20 @@ def test_a_weak_peak_keeps_its_value_among_silent_neighbours() -> None:
     )
 
 
+def test_the_negative_side_colours_how_far_below_zero_and_keeps_the_values() -> None:
+    excerpt = record(("a", 5.0), ("b", -4.0), ("c", -1.0), ("d", 0.0), ("e", -0.1))
+    assert heatmap_spans(excerpt, 4.0, side="negative") == (
+        HeatmapSpan("a", 0, 5.0, False),
+        HeatmapSpan("b", 10, -4.0, True),
+        HeatmapSpan("c", 2, -1.0, False),
+        HeatmapSpan("de", 0, None, False),
+    )
+
+
+def test_an_excerpt_without_a_negative_value_has_no_peak_on_the_negative_side() -> None:
+    assert heatmap_spans(record(("a", 1.0), ("b", 0.0)), 4.0, side="negative") == (HeatmapSpan("ab", 0, None, False),)
+
+
 def test_the_first_of_equal_maxima_is_the_peak() -> None:
     assert [span.is_peak for span in heatmap_spans(record(("a", 2.0), ("b", 2.0)), 2.0)] == [True, False]
 
@@ -112,3 +126,16 @@ def test_no_token_is_lost_and_every_level_is_the_discretised_value(
     assert "".join(span.text for span in merged) == "".join(legible(token) for token, _ in tokens_and_values)
     assert [span.level for span in single] == discretised(excerpt.activations, scale).tolist()
     assert sum(span.is_peak for span in merged) == (max((value for _, value in tokens_and_values), default=0) > 0)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), VALUES), max_size=30), st.floats(-1, 100))
+def test_the_negative_side_is_the_positive_one_of_the_turned_record(
+    tokens_and_values: list[tuple[str, float]], scale: float
+) -> None:
+    turned = record(*((token, -value) for token, value in tokens_and_values))
+    here = heatmap_spans(record(*tokens_and_values), scale, side="negative")
+    there = heatmap_spans(turned, scale)
+    assert [(span.text, span.level, span.is_peak) for span in here] == [
+        (span.text, span.level, span.is_peak) for span in there
+    ]
+    assert [span.value for span in here] == [None if span.value is None else -span.value for span in there]

@@ -2,14 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from app.database import Database
 from app.explanations.models import FAILED, QUEUED
 from app.neurons.pages import LINES_PER_PAGE
-from app.neurons.records import RANDOM, TOP
-from tests.factories import make_explanation, make_neuron, make_record, make_records, make_subject
+from app.neurons.records import BOTTOM, RANDOM, TOP
+from tests.factories import make_explanation, make_neuron, make_record, make_records, make_score, make_subject
 from tests.forms import submit
 
 
@@ -196,31 +197,69 @@ def test_a_subjects_address_leads_to_its_list(admin_client: TestClient) -> None:
 def test_a_neuron_as_json_has_raw_values(researcher_client: TestClient, database: Database) -> None:
     with database.writing() as session:
         neuron = make_neuron(session, make_subject(session), 0, 1)
+        neuron.maximum_excerpt, neuron.maximum_token = 812, 17
+        neuron.minimum, neuron.minimum_excerpt, neuron.minimum_token, neuron.q90_negative = -1.5, 3, 0, 0.75
+        neuron.histogram = np.array([3, 1], "<i4").tobytes()
+        neuron.histogram_low, neuron.histogram_high = 0.5, 5.0
         make_record(session, neuron, TOP, 0)
         make_record(session, neuron, RANDOM, 0, tokens=("a", "b"), activations=[0.5, 0.0])
-        make_explanation(session, neuron)
+        make_record(session, neuron, BOTTOM, 0, tokens=("c", "d"), activations=[0.5, -1.5])
+        explanation = make_explanation(session, neuron)
+        make_score(session, explanation, "simulation", 0.25)
+        make_explanation(session, neuron, text="what it shuns.", side="negative")
+    best = {"tokens": ["The", " cat", " sat", " on", " mats"], "activations": [0.0, 5.0, 1.25, -0.25, 2.5]}
+    drawn = {"tokens": ["a", "b"], "activations": [0.5, 0.0]}
     assert researcher_client.get("/api/v1/neurons/toy/0/1").json() == {
         "subject": "toy",
         "layer": 0,
         "index": 1,
         "maximum": 5.0,
+        "maximum_excerpt": 812,
+        "maximum_token": 17,
+        "minimum": -1.5,
+        "minimum_excerpt": 3,
+        "minimum_token": 0,
+        "q50": None,
         "q90": 2.0,
+        "q99": None,
+        "q999": None,
+        "q90_negative": 0.75,
+        "histogram": {"low": 0.5, "high": 5.0, "counts": [3, 1]},
         "mean": 0.25,
         "standard_deviation": 0.7071067811865476,
         "share_active": 0.125,
         "skewness": 1.5,
         "kurtosis": 3.5,
-        "top": [{"tokens": ["The", " cat", " sat", " on", " mats"], "activations": [0.0, 5.0, 1.25, -0.25, 2.5]}],
-        "random": [{"tokens": ["a", "b"], "activations": [0.5, 0.0]}],
+        "top": [best],
+        "random": [drawn],
+        "bands": {
+            "top": [best],
+            "q999": [],
+            "q99": [],
+            "q90": [],
+            "q50": [],
+            "random": [drawn],
+            "bottom": [{"tokens": ["c", "d"], "activations": [0.5, -1.5]}],
+        },
         "explanations": [
             {
                 "method": "original",
                 "explainer": "local:toy",
                 "prompt_pack": "default@0123456789ab",
+                "side": side,
                 "sample_number": 0,
-                "text": "words for animals.",
+                "text": text,
                 "failure": None,
+                "scores": scores,
             }
+            for side, text, scores in (
+                (
+                    "positive",
+                    "words for animals.",
+                    [{"metric": "simulation", "scorer": "imported", "value": 0.25, "reason": None}],
+                ),
+                ("negative", "what it shuns.", []),
+            )
         ],
     }
 

@@ -9,6 +9,18 @@ from app.database import Database
 from app.errors import Conflict, UnknownName
 from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
 from app.neurons.reading import load_records, neuron_at
+from app.neurons.recordings import (
+    NewPart,
+    add_up_seconds,
+    cancel_recording,
+    fail_recording,
+    missing_chunks,
+    parts_of_layer,
+    recording_named,
+    reopen_recording,
+    store_part,
+    token_ids_of,
+)
 from app.neurons.storing import (
     Band,
     LayerRecording,
@@ -21,30 +33,32 @@ from app.neurons.storing import (
 
 N_NEURONS = 3
 TOKEN_IDS = np.array([[0, 1, 2], [3, 1, 0], [2, 2, 2], [1, 0, 3]], dtype=np.int32)
-TOKEN_TEXTS = {0: "The", 1: " cat", 2: "\n", 3: "\x00�"}
+TOKEN_TEXTS = {0: "The", 1: " cat", 2: "\n", 3: "�"}
 
 
 def band(layer: int, n_records: int, seed: int) -> Band:
     generator = np.random.default_rng([layer, seed])
     excerpts = np.array([generator.permutation(len(TOKEN_IDS))[:n_records] for _ in range(N_NEURONS)])
     activations = generator.standard_normal((N_NEURONS, n_records, TOKEN_IDS.shape[1])).astype(np.float16)
-    return Band(excerpts, activations)
+    return Band(excerpts, activations.max(axis=2).astype(np.float64), activations)
 
 
 def layer_recording(layer: int) -> LayerRecording:
-    top = band(layer, 4, seed=0)
     column = np.arange(N_NEURONS) + layer * 10.0
     return LayerRecording(
         layer=layer,
-        maximum=column + 0.125,
-        mean=column + 0.25,
-        variance=column + 0.5,
-        skewness=np.array([1.5, np.nan, 2.5]),
-        kurtosis=np.array([np.nan, 3.5, 4.5]),
-        share_active=np.array([0.0, 0.5, 1.0]),
-        q90=column + 0.75,
-        top=top,
-        random=band(layer, 2, seed=1),
+        statistics={
+            "maximum": column + 0.125,
+            "maximum_excerpt": np.array([3.0, 0.0, np.nan]),
+            "mean": column + 0.25,
+            "variance": column + 0.5,
+            "skewness": np.array([1.5, np.nan, 2.5]),
+            "kurtosis": np.array([np.nan, 3.5, 4.5]),
+            "share_active": np.array([0.0, 0.5, 1.0]),
+            "q90": column + 0.75,
+        },
+        histogram=np.arange(N_NEURONS * 64, dtype=np.int32).reshape(N_NEURONS, 64),
+        bands={"top": band(layer, 4, seed=0), "random": band(layer, 2, seed=1)},
     )
 
 
@@ -94,8 +108,8 @@ def test_a_stored_neuron_reads_back_as_it_was_recorded(database: Database) -> No
             records = load_records(session, neuron)
 
             assert (records.subject, records.layer, records.index) == ("toy", 1, index)
-            assert records.cutoff == recorded.q90[index]
-            for kept, expected in ((records.top, recorded.top), (records.random, recorded.random)):
+            assert records.cutoff == recorded.statistics["q90"][index]
+            for kept, expected in ((records.top, recorded.bands["top"]), (records.random, recorded.bands["random"])):
                 assert len(kept) == expected.excerpts.shape[1]
                 for rank, record in enumerate(kept):
                     ids = TOKEN_IDS[expected.excerpts[index, rank]].tolist()
@@ -119,6 +133,10 @@ def test_statistics_are_stored_and_undefined_ones_are_null(database: Database) -
     assert [neuron.skewness for neuron in neurons] == [1.5, None, 2.5]
     assert [neuron.kurtosis for neuron in neurons] == [None, 3.5, 4.5]
     assert [neuron.share_active for neuron in neurons] == [0.0, 0.5, 1.0]
+    assert [neuron.maximum_excerpt for neuron in neurons] == [3, 0, None]
+    assert [neuron.minimum for neuron in neurons] == [None] * 3
+    histograms = [np.frombuffer(neuron.histogram or b"", "<i4").tolist() for neuron in neurons]
+    assert histograms == [list(range(index * 64, index * 64 + 64)) for index in range(N_NEURONS)]
 
 
 def test_the_maximum_of_each_stored_record_is_its_own(database: Database) -> None:
@@ -141,7 +159,7 @@ def test_a_corpus_is_stored_once(database: Database) -> None:
         excerpt = session.scalars(sa.select(Excerpt).where(Excerpt.position == 1)).one()
 
     assert np.frombuffer(excerpt.token_ids, "<i4").tolist() == [3, 1, 0]
-    assert excerpt.token_texts == ["\x00�", " cat", "The"]
+    assert excerpt.token_texts == ["�", " cat", "The"]
 
 
 def test_nobody_reads_a_recording_before_it_is_finished(database: Database) -> None:
@@ -191,6 +209,78 @@ def test_a_finished_recording_is_not_removed(database: Database) -> None:
     with database.writing() as session:
         remove_unfinished(session, recording)
         assert n_rows(session) == before
+
+
+def test_a_layer_is_stored_once_and_takes_its_parts_with_it(database: Database) -> None:
+    with database.writing() as session:
+        recording = begun(session)
+        for layer in range(2):
+            store_part(session, recording, NewPart(layer, range(0, 2), 1.0, b"part"))
+            store_part(session, recording, NewPart(layer, range(2, 4), 2.0, b"rest"))
+        # Of the same stretch, what is there stays.
+        store_part(session, recording, NewPart(0, range(0, 2), 9.0, b"again"))
+        assert parts_of_layer(session, recording, 0) == [b"part", b"rest"]
+        assert missing_chunks(session, recording, [range(0, 2), range(2, 4)]) == []
+        add_up_seconds(session, recording)
+        store_layer(session, recording, layer_recording(0))
+        before = n_rows(session)
+
+    with database.writing() as session:
+        store_layer(session, recording, layer_recording(0))
+        # With the parts of a layer gone, nothing is to be recorded again and no time is lost.
+        assert missing_chunks(session, recording, [range(0, 2), range(2, 4)]) == []
+        add_up_seconds(session, recording)
+
+    with database.reading() as session:
+        assert n_rows(session) == before
+        assert parts_of_layer(session, recording, 0) == []
+        assert parts_of_layer(session, recording, 1) == [b"part", b"rest"]
+        assert session.get_one(Recording, recording.id).seconds == 3.0
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_a_recording_that_has_ended_takes_nothing_more_until_it_is_reopened(end: str, database: Database) -> None:
+    with database.writing() as session:
+        recording = begun(session)
+        begun(session, "other")
+        store_part(session, recording, NewPart(0, range(0, 2), 1.0, b"part"))
+    with database.writing() as session:
+        if end == "failed":
+            fail_recording(session, recording.id, "the disk is full")
+        else:
+            cancel_recording(session, "toy")
+
+    with database.reading() as session:
+        ended = recording_named(session, "toy")
+        assert (ended.status, ended.failure) == (end, "the disk is full" if end == "failed" else None)
+        assert recording_named(session, "other").status == "writing"
+        # What a failed recording has is kept, for it may go on; a cancelled one keeps nothing.
+        assert parts_of_layer(session, recording, 0) == ([b"part"] if end == "failed" else [])
+    with database.writing() as session, pytest.raises(Conflict, match=f"^this recording is {end} in the meantime$"):
+        store_part(session, recording, NewPart(0, range(2, 4), 1.0, b"rest"))
+    with database.writing() as session:
+        reopen_recording(session, recording)
+        store_part(session, recording, NewPart(0, range(2, 4), 1.0, b"rest"))
+        assert recording_named(session, "toy").failure is None
+
+
+def test_a_finished_recording_is_neither_cancelled_nor_failed(database: Database) -> None:
+    with database.writing() as session:
+        recording = stored_whole(session)
+    with database.writing() as session, pytest.raises(Conflict, match="the recording toy is done and cannot be"):
+        cancel_recording(session, "toy")
+    with database.writing() as session:
+        fail_recording(session, recording.id, "no reason")
+        reopen_recording(session, recording)
+    with database.reading() as session:
+        assert (recording_named(session, "toy").status, recording_named(session, "toy").failure) == ("done", None)
+
+
+def test_the_excerpts_of_a_corpus_come_back_in_their_order(database: Database) -> None:
+    with database.writing() as session:
+        stored_corpus(session, hash="d" * 64)
+        corpus = stored_corpus(session)
+        assert np.array_equal(token_ids_of(session, corpus.id), TOKEN_IDS)
 
 
 def test_storing_stops_when_another_process_has_taken_the_name_over(database: Database) -> None:

@@ -50,19 +50,42 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) ->
     return make
 
 
+SIZES = {
+    "num_hidden_layers": N_LAYERS,
+    "hidden_size": 16,
+    "intermediate_size": N_NEURONS,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 128,
+}
+GPT2_SIZES = {"n_layer": N_LAYERS, "n_embd": 16, "n_head": 2, "n_inner": N_NEURONS, "n_positions": 128}
+OWN_SIZES: dict[str, dict[str, Any]] = {
+    # Its MLPs are always four times as wide as the rest.
+    "bloom": {"n_layer": N_LAYERS, "hidden_size": N_NEURONS // 4, "n_head": 2},
+    "distilbert": {"n_layers": N_LAYERS, "dim": 16, "n_heads": 2, "hidden_dim": N_NEURONS},
+    "falcon": {
+        "num_hidden_layers": N_LAYERS,
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "ffn_hidden_size": N_NEURONS,
+    },
+    "gpt2": GPT2_SIZES,
+    "gpt_neo": {
+        "num_layers": N_LAYERS,
+        "hidden_size": 16,
+        "num_heads": 2,
+        "intermediate_size": N_NEURONS,
+        "attention_types": [[["global", "local"], 1]],
+    },
+    "gptj": GPT2_SIZES | {"rotary_dim": 4},
+    "opt": {"num_hidden_layers": N_LAYERS, "hidden_size": 16, "num_attention_heads": 2, "ffn_dim": N_NEURONS},
+}
+"""Of the families that name their sizes otherwise, or more of them."""
+
+
 def tiny_config(model_type: str, **changes: Any) -> Any:
-    if model_type == "gpt2":
-        sizes = {"n_layer": N_LAYERS, "n_embd": 16, "n_head": 2, "n_inner": N_NEURONS, "n_positions": 128}
-    else:
-        sizes = {
-            "num_hidden_layers": N_LAYERS,
-            "hidden_size": 16,
-            "intermediate_size": N_NEURONS,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "head_dim": 8,
-            "max_position_embeddings": 128,
-        }
+    sizes = OWN_SIZES.get(model_type, SIZES)
     special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     # Larger weights than usual, so that the activations of so small a model differ from each other.
     return AutoConfig.for_model(model_type, **sizes | special | {"vocab_size": 300, "initializer_range": 0.5} | changes)

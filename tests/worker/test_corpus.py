@@ -27,6 +27,15 @@ def cut(text: Text, tokenizer: Any, n_excerpts: int = 1000, seed: int = 0, lengt
     return cut_excerpts(text, tokenizer, n_excerpts=n_excerpts, seed=seed, length=length)
 
 
+def test_excerpts_know_how_many_bytes_of_their_text_were_invalid(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    (tmp_path / "words.txt").write_bytes(SENTENCE.encode() * 3 + b"caf\xe9\xe9 " + SENTENCE.encode())
+
+    excerpts = cut(open_text(str(tmp_path / "words.txt")), tiny_tokenizer)
+
+    assert excerpts.n_invalid_bytes == 2
+    assert cut(text_of(SENTENCE * 3), tiny_tokenizer).n_invalid_bytes == 0
+
+
 def test_documents_are_cut_into_windows_that_follow_each_other_and_never_cross(tiny_tokenizer: Any) -> None:
     documents = [SENTENCE * 3, "short", SENTENCE * 5]
 
@@ -98,28 +107,14 @@ def test_special_tokens_keep_their_names() -> None:
 
 
 def test_sentencepiece_tokens_keep_their_leading_space() -> None:
-    pieces = {"▁the": 0, "▁": 1, "cat": 2, "<0xE2>": 3, "<0x0A>": 4, "▁▁▁": 5, "<s>": 6}
+    pieces = {"▁the": 0, "▁": 1, "cat": 2, "<0xE2>": 3, "<0x0A>": 4, "▁▁▁": 5, "<s>": 6, "<0x00>": 7}
     tokenizer = Tokenizer(models.BPE(vocab=pieces, merges=[], byte_fallback=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
 
-    texts = token_texts(PreTrainedTokenizerFast(tokenizer_object=tokenizer), range(7))
+    texts = token_texts(PreTrainedTokenizerFast(tokenizer_object=tokenizer), range(8))
 
-    assert texts == {0: " the", 1: " ", 2: "cat", 3: "�", 4: "\n", 5: "   ", 6: "<s>"}
-
-
-def test_a_text_file_is_one_document_and_a_line_of_jsonl_is_one(tmp_path: Path) -> None:
-    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfone\ntwo\n")
-    (tmp_path / "a.jsonl").write_text(
-        json.dumps({"text": "three", "id": 3}) + "\n\n" + json.dumps({"text": "four\u2028"})
-    )
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "c.txt").write_text("five")
-    (tmp_path / "ignored.md").write_text("six")
-
-    assert list(open_text(str(tmp_path / "b.txt")).documents()) == ["one\ntwo\n"]
-    assert list(open_text(str(tmp_path)).documents()) == ["three", "four\u2028", "one\ntwo\n", "five"]
-    assert open_text(str(tmp_path / "b.txt")).name == "b.txt"
+    assert texts == {0: " the", 1: " ", 2: "cat", 3: "�", 4: "\n", 5: "   ", 6: "<s>", 7: "␀"}
 
 
 def test_the_hash_of_a_text_changes_with_its_files(tmp_path: Path) -> None:
@@ -139,10 +134,10 @@ def test_the_hash_of_a_text_changes_with_its_files(tmp_path: Path) -> None:
     ("file", "content", "reason"),
     [
         ("bad.jsonl", b'{"text": "fine"}\n{"text": ', r"bad\.jsonl, line 2: not JSON \(Expecting value\)"),
+        ("bad.jsonl", b"[" * 100_000, r"bad\.jsonl, line 1: not JSON \(maximum recursion depth exceeded.*\)"),
         ("bad.jsonl", b'["text"]\n', r'bad\.jsonl, line 1: expected an object with the field "text", a string'),
         ("bad.jsonl", b'{"text": 3}\n', r'bad\.jsonl, line 1: expected an object with the field "text", a string'),
         ("bad.jsonl", b'{"words": "x"}\n', r'bad\.jsonl, line 1: expected an object with the field "text", a string'),
-        ("bad.txt", b"caf\xe9", r"bad\.txt is not UTF-8: byte 3 cannot be read"),
         ("empty.txt", b" \n", r"the corpus empty\.txt is empty; expected text"),
         ("empty.jsonl", b"", r"the corpus empty\.jsonl is empty; expected text"),
         ("short.txt", b"cat", r"the corpus short\.txt has no document of 8 tokens, the length of one excerpt"),
@@ -155,6 +150,15 @@ def test_a_text_that_cannot_be_used_is_refused_in_one_line(
 
     with pytest.raises(InvalidInput, match=f"{reason}$"):
         cut(open_text(str(tmp_path / file)), tiny_tokenizer)
+
+
+def test_nul_characters_become_their_sign_in_the_texts_of_tokens(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    (tmp_path / "words.jsonl").write_text(json.dumps({"text": f"one\0two {SENTENCE}"}))
+
+    texts = cut(open_text(str(tmp_path / "words.jsonl")), tiny_tokenizer).token_texts
+
+    assert "\u2400" in texts.values()
+    assert not [text for text in texts.values() if "\0" in text]
 
 
 def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Making a shard: every result stored by itself, safe to repeat, to interrupt and to cancel. On both databases."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -13,7 +14,7 @@ from app.explanations.explainers import Explainer, ExplainerSettings
 from app.explanations.methods.prompt import ChatMessage
 from app.explanations.models import Batch, Explanation
 from tests.explanations.fakes import Answer, ScriptedChat
-from tests.factories import make_neuron, make_records, make_subject
+from tests.factories import make_bottom_records, make_neuron, make_records, make_subject
 from worker.chat import CallFailed, ChatModel
 from worker.explaining import explain_shard
 
@@ -94,6 +95,29 @@ def test_shows_the_explaining_excerpts_of_this_neuron(database: Database) -> Non
     question = chat.asked[0][-1].content
     first_tokens = [line.partition(" ")[0] for line in question.splitlines() if line.startswith("<start>")]
     assert first_tokens == ["<start>top0", "<start>top4", "<start>top8", "<start>top12", "<start>top16"]
+
+
+def test_shows_the_most_negative_excerpts_with_their_sign_turned(database: Database) -> None:
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session, polarity="both"))
+        make_records(session, neuron, n_top=17, n_random=0)
+        make_bottom_records(session, neuron, n=17)
+        batch = batches.plan_batch(
+            session,
+            subject_name="toy",
+            neurons=[neuron.id],
+            methods=["original"],
+            explainer="openai:gpt-x",
+            settings=ExplainerSettings(side="negative"),
+        )
+        batches.start_batch(session, batch.id)
+    chat = answering("cats")
+    made(database, batch.id, chat)
+    question = chat.asked[0][-1].content
+    assert re.findall(r"bottom\d+|top\d+", question)[:5] == ["bottom0", "bottom4", "bottom8", "bottom12", "bottom16"]
+    assert re.search(r" cat\t10$", question, re.MULTILINE)
+    (row,) = stored(database, batch.id)
+    assert (row.side, row.status) == ("negative", "done")
 
 
 def test_failures_are_statuses_without_text(database: Database) -> None:

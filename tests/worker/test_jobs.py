@@ -1,9 +1,7 @@
 """A batch through the real engine and a real worker process: to its end, through kill -9, cancelled, taken over."""
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,30 +14,22 @@ from app.explanations.explainers import ExplainerSettings
 from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
 from app.explanations.models import DONE, QUEUED, RUNNING, Explanation
 from app.explanations.planning import SHARD_SIZE
-from app.jobs import live_workers, migrate_jobs
-from app.migrating import upgrade
+from app.jobs import live_workers
 from app.settings import Settings
 from tests.factories import make_neuron, make_records, make_subject
 from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply
+from tests.worker.worker_process import PATIENCE_SECONDS, Worker, new_installation, starting_workers
 
 N_NEURONS = 25
 METHODS = ["original", "summary", "highlight", "hs"]
 N_EXPLANATIONS = N_NEURONS * len(METHODS)
-PATIENCE_SECONDS = 60
 N_IN_FLIGHT = 4
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Database]]:
     """Both databases of an installation, on SQLite files and then on a real PostgreSQL, with 25 neurons to explain."""
-    settings = Settings(data=tmp_path / "data")
-    if request.param == "postgresql":
-        new_postgres = request.getfixturevalue("new_postgres")
-        settings = Settings(data=tmp_path / "data", database_url=new_postgres(), jobs_url=new_postgres())
-    settings.make_secret()
-    database = Database(settings.data_database_url)
-    upgrade(database)
-    migrate_jobs(settings.jobs_database_url)
+    settings, database = new_installation(request, tmp_path)
     with database.writing() as session:
         subject = make_subject(session, "toy", n_layers=1, n_neurons_per_layer=N_NEURONS)
         for index in range(N_NEURONS):
@@ -55,36 +45,10 @@ def slow_server() -> Iterator[FakeOpenAI]:
         yield server
 
 
-class Worker:
-    """`neuronjury worker` as a process of its own."""
-
-    def __init__(self, settings: Settings):
-        environment = {
-            **os.environ,
-            "NEURONJURY_DATA": str(settings.data),
-            "NEURONJURY_DATABASE_URL": settings.data_database_url,
-            "NEURONJURY_JOBS_URL": settings.jobs_database_url,
-            "OPENAI_API_KEY": "key-of-the-test",
-        }
-        self.process = subprocess.Popen([sys.executable, "-m", "app", "worker"], env=environment)
-
-    def end(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-        self.process.wait(timeout=PATIENCE_SECONDS)
-
-
 @pytest.fixture
 def start_worker(installation: tuple[Settings, Database]) -> Iterator[Callable[[], Worker]]:
-    workers: list[Worker] = []
-
-    def start() -> Worker:
-        workers.append(Worker(installation[0]))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        if worker.process.poll() is None:
-            worker.end(signal.SIGKILL)
+    with starting_workers(installation[0]) as start:
+        yield start
 
 
 def order(server: FakeOpenAI, database: Database) -> BatchOrder:

@@ -67,7 +67,7 @@ def test_the_bundled_model_is_converted_once(bundled_folder: Path) -> None:
     assert sorted(path.name for path in bundled_folder.parent.iterdir()) == ["lock", bundled_folder.name]
 
 
-def write_gguf(path: Path) -> None:
+def write_gguf(path: Path, last_token: str = "Ġt") -> None:
     """A Llama with one layer, as small as the reader takes it."""
     import gguf
 
@@ -82,7 +82,7 @@ def write_gguf(path: Path) -> None:
     writer.add_rope_dimension_count(16)
     writer.add_vocab_size(257)
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list([*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġt"])
+    writer.add_token_list([*sorted(pre_tokenizers.ByteLevel.alphabet()), last_token])
     writer.add_token_types([1] * 257)
     writer.add_token_merges(["Ġ t"])
     writer.add_bos_token_id(0)
@@ -123,3 +123,28 @@ def test_what_a_killed_conversion_left_is_cleared_and_never_used(tmp_path: Path)
     assert not half_written.exists()
     assert (folder / "model.safetensors").stat().st_size > 1000
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_a_gguf_file_with_a_damaged_tokenizer_is_refused_and_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # A token that is there twice: the library behind the reader panics, which is no exception in Python.
+    write_gguf(tmp_path / "tiny.gguf", last_token="a")
+    models = tmp_path / "models"
+
+    with pytest.raises(InvalidInput, match=r"tiny\.gguf cannot be read as a model: ") as error:
+        transformers_folder(find_model(str(tmp_path / "tiny.gguf")), models)
+
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+    assert [path.name for path in models.iterdir()] == ["lock"]
+
+
+def test_a_gguf_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+    content = (tmp_path / "tiny.gguf").read_bytes()
+    for n_bytes in (3000, len(content) - 4000):
+        (tmp_path / "cut.gguf").write_bytes(content[:n_bytes])
+
+        with pytest.raises(InvalidInput, match=r"cut\.gguf cannot be read as a model: "):
+            transformers_folder(find_model(str(tmp_path / "cut.gguf")), tmp_path / "models")

@@ -6,12 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from app.database import Database
 from app.errors import Unavailable
 from tests.worker.conftest import N_LAYERS, N_NEURONS, SENTENCE, MakeModel
+from tests.worker.recordings import stored_rows
 from worker.cli import needing_the_worker_extra
 
 
@@ -74,25 +77,109 @@ def test_record_says_what_it_does_and_a_second_run_that_it_is_done(
     assert second.stderr == ""
 
 
-def test_ctrl_c_stops_with_one_line_and_keeps_nothing(
-    environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
-) -> None:
-    text = write_text(tmp_path / "words.txt", 20_000)
-    command = [sys.executable, "-m", "app", "record", "--model", str(tiny_model()), "--text", text]
-    command += ["--excerpts", "100000", "--batch-size", "1"]
+def stopped_by(
+    environment: dict[str, str], arguments: Sequence[str], number: signal.Signals, n_lines: int
+) -> tuple[int, list[str]]:
+    """Exit code and remaining lines of stderr of a recording that gets the signal after some lines of progress."""
+    command = [sys.executable, "-m", "app", *arguments]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("recording:"):
-                break
-        process.send_signal(signal.SIGINT)
+        for _ in range(n_lines):
+            process.stderr.readline()
+        process.send_signal(number)
         rest = process.stderr.read().splitlines()
-        assert process.wait(timeout=60) == 130
+        return process.wait(timeout=60), rest
 
-    assert [line for line in rest if not line.startswith("recording:")] == [
-        "neuronjury: stopped; nothing of this recording was kept"
-    ]
+
+def test_ctrl_c_stops_with_one_line_and_the_same_command_goes_on_to_the_same_rows(
+    environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
+) -> None:
+    text = write_text(tmp_path / "words.txt", 5000)
+    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "4"]
+    code, rest = stopped_by(environment, arguments, signal.SIGINT, n_lines=4)
+
+    assert code == 130
+    lines = [line for line in rest if not line.startswith("recording:")]
+    assert len(lines) == 1
+    goes_on = re.fullmatch(r"neuronjury: stopped; the same command goes on from excerpt (\d+)", lines[0])
+    # Three tenths of 1,000 excerpts had been told: one chunk of 256 at least is whole.
+    assert goes_on is not None
+    assert int(goes_on[1]) in (256, 512, 768, 1000)
     assert n_neurons(environment) == 0
+
+    ended = neuronjury(environment, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert neuronjury(environment, *arguments, "--name", "whole").returncode == 0
+    check_equal(environment, "tiny-llama", "whole")
+
+
+@pytest.mark.parametrize("n_lines", [2, 5, 9])
+def test_a_recording_killed_at_any_moment_goes_on_to_the_same_rows(
+    n_lines: int, environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
+) -> None:
+    text = write_text(tmp_path / "words.txt", 5000)
+    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "4"]
+    code, _ = stopped_by(environment, arguments, signal.SIGKILL, n_lines)
+    assert code == -signal.SIGKILL
+
+    ended = neuronjury(environment, *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert neuronjury(environment, *arguments, "--name", "whole").returncode == 0
+    check_equal(environment, "tiny-llama", "whole")
+
+
+def check_equal(environment: dict[str, str], name: str, other: str) -> None:
+    database = Database(f"sqlite:///{environment['NEURONJURY_DATA']}/neuronjury.sqlite")
+    assert len(stored_rows(database, name)) > 1000
+    assert stored_rows(database, name) == stored_rows(database, other)
+    database.dispose()
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(
+    environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
+) -> None:
+    text = write_text(tmp_path / "words.txt", 100)
+    arguments = ("record", "--model", str(tiny_model("gpt2")), "--text", text, "--excerpts", "20", "--dry-run")
+
+    ended = neuronjury(environment, *arguments)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.fullmatch(
+        r"Model: tiny-gpt2 \(gpt2\), 2 layers of 24 neurons, float32 on the CPU\n"
+        r"Text: 20 of \d+ excerpts of words\.txt, 1280 tokens\n"
+        r"Memory: about [\d.]+ [kM]B: weights [\d.]+ kB, what is kept [\d.]+ [kM]B, a batch of 16 [\d.]+ [kM]B; "
+        r"free [\d.]+ [MGT]B\n"
+        r"Disk: about [\d.]+ [kM]B, and [\d.]+ [kM]B more until the end; free [\d.]+ [MGT]B\n"
+        r"Nothing was recorded\n",
+        ended.stdout,
+    ), ended.stdout
+    with sqlite3.connect(Path(environment["NEURONJURY_DATA"]) / "neuronjury.sqlite") as connection:
+        for table in ("subject_model", "recording", "corpus", "excerpt"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    connection.close()
+
+
+def test_a_detached_recording_waits_for_a_worker_and_can_be_cancelled(
+    environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
+) -> None:
+    text = write_text(tmp_path / "words.txt", 2000)
+    arguments = ("record", "--model", str(tiny_model("gpt2")), "--text", text, "--excerpts", "600", "--detach")
+
+    ended = neuronjury(environment, *arguments, "--shards", "2")
+    assert ended.stdout == "tiny-gpt2: 600 of 600 excerpts in 2 jobs wait for a worker: neuronjury worker\n"
+    assert neuronjury(environment, *arguments).stdout == (
+        "tiny-gpt2 is left to the workers already: neuronjury worker\n"
+    )
+    assert neuronjury(environment, "record", "--cancel", "tiny-gpt2").stdout == (
+        "Cancelled: tiny-gpt2; what it had recorded is removed\n"
+    )
+    nobody = neuronjury(environment, "record", "--cancel", "nobody")
+    assert (nobody.returncode, nobody.stderr) == (1, "neuronjury: there is no recording nobody\n")
+    alone = neuronjury(environment, "record", "--shards", "2")
+    assert (alone.returncode, alone.stderr) == (
+        1,
+        "neuronjury: --shards 2 without --detach; expected both or neither\n",
+    )
 
 
 def test_an_unreachable_hub_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ def explanations_of(session: Session, study: Study) -> dict[tuple[int, int], Exp
     """The explanation that the study shows, by (neuron id, condition id); nothing where there is none.
 
     An imported draft has its texts from the start, whatever is explained here afterwards. Else it is the first sample,
-    and of several prompt packs the newest.
+    and of several prompt packs the newest. Studies judge what was said of the positive side.
     """
-    is_condition = sa.and_(Condition.method == Explanation.method, Condition.explainer == Explanation.explainer)
+    is_condition = sa.and_(
+        Condition.method == Explanation.method,
+        Condition.explainer == Explanation.explainer,
+        Explanation.side == "positive",
+    )
     query = (
         sa.select(Condition.id, Explanation)
         .join(Condition, is_condition)

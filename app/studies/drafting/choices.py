@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.explanations.methods import METHOD_TITLES
 from app.explanations.models import DONE, Batch, Explanation
-from app.neurons.models import SubjectModel
+from app.neurons.models import Neuron, SubjectModel
 from app.studies.models import Condition, Study
 
 
@@ -27,7 +27,7 @@ def subject_names(session: Session) -> tuple[str, ...]:
 
 def condition_choices(session: Session, subject_name: str) -> tuple[ConditionChoice, ...]:
     """The conditions with an explanation of this subject, by explainer and then in the methods' usual order."""
-    known = _of_batches(session, subject_name) | _of_studies(session, subject_name)
+    known = _of_batches(session, subject_name) | _of_studies(session, subject_name) | _of_imports(session, subject_name)
     order = list(METHOD_TITLES)
     in_order = sorted(known, key=lambda pair: (pair[0], order.index(pair[1]) if pair[1] in order else len(order)))
     return tuple(ConditionChoice(f"{method}@{by}", METHOD_TITLES.get(method, method), by) for by, method in in_order)
@@ -51,8 +51,28 @@ def _of_studies(session: Session, subject_name: str) -> set[tuple[str, str]]:
     return {(by, method) for by, method in session.execute(of_subject.where(SubjectModel.name == subject_name))}
 
 
+def _of_imports(session: Session, subject_name: str) -> set[tuple[str, str]]:
+    """(explainer, method) of what was imported, which came without a batch; nothing else is read."""
+    imported = (
+        sa.select(Explanation.explainer, Explanation.method)
+        .join(Neuron, Neuron.id == Explanation.neuron_id)
+        .join(SubjectModel, SubjectModel.id == Neuron.subject_id)
+        .where(
+            SubjectModel.name == subject_name,
+            Explanation.batch_id.is_(None),
+            Explanation.status == DONE,
+            Explanation.side == "positive",
+        )
+        .distinct()
+    )
+    return {(by, method) for by, method in session.execute(imported)}
+
+
 def _has_explanation(session: Session, method: str, batch_ids: list[int]) -> bool:
     done = sa.exists().where(
-        Explanation.batch_id.in_(batch_ids), Explanation.method == method, Explanation.status == DONE
+        Explanation.batch_id.in_(batch_ids),
+        Explanation.method == method,
+        Explanation.side == "positive",
+        Explanation.status == DONE,
     )
     return bool(session.scalar(sa.select(done)))

@@ -52,7 +52,7 @@ class FileCondition(_Part):
 
 
 class FileExcerpt(_Part):
-    """token_ids, token_texts: of the same length, one or more."""
+    """token_texts: one or more. token_ids: one for each, or none where they are unknown."""
 
     token_ids: list[Annotated[int, Field(ge=-LARGEST_NUMBER - 1, le=LARGEST_NUMBER)]]
     token_texts: Annotated[list[Text], Field(min_length=1)]
@@ -69,8 +69,9 @@ class FileRecord(_Part):
 
 
 class FileNeuron(_Part):
-    """The statistics are the columns of Neuron. quota: raters who judge it, null for every rater.
+    """The statistics are the columns of Neuron, null where they are unknown.
 
+    quota: raters who judge it, null for every rater.
     texts: as shown, one per condition, empty where a draft has none. evidence: by band, in the order of the ranks.
     """
 
@@ -79,12 +80,12 @@ class FileNeuron(_Part):
     index: Count
     quota: int | None
     maximum: FiniteFloat
-    mean: FiniteFloat
-    variance: FiniteFloat
+    mean: FiniteFloat | None
+    variance: FiniteFloat | None
     skewness: FiniteFloat | None
     kurtosis: FiniteFloat | None
-    share_active: FiniteFloat
-    q90: FiniteFloat
+    share_active: FiniteFloat | None
+    q90: FiniteFloat | None
     texts: list[Text]
     evidence: dict[Annotated[Text, Field(min_length=1, max_length=10)], list[FileRecord]]
 
@@ -121,7 +122,7 @@ class DesignFile(_Part):
         if len({neuron.place for neuron in self.neurons}) < len(self.neurons):
             raise ValueError("a neuron is there twice; expected each once")
         for number, excerpt in enumerate(self.excerpts):
-            if len(excerpt.token_ids) != len(excerpt.token_texts):
+            if excerpt.token_ids and len(excerpt.token_ids) != len(excerpt.token_texts):
                 raise ValueError(f"excerpt {number} has {len(excerpt.token_ids)} token ids; expected one for each text")
         for neuron in self.neurons:
             _check_neuron(self, neuron)

@@ -153,7 +153,12 @@ def imported_texts(
 
 def _explanation(session: Session, neuron: Neuron, condition: Condition, text: str) -> Explanation:
     """One that is here and reads the same, or a new one."""
-    mine = {"neuron_id": neuron.id, "method": condition.method, "explainer": condition.explainer}
+    mine = {
+        "neuron_id": neuron.id,
+        "method": condition.method,
+        "explainer": condition.explainer,
+        "side": "positive",
+    }
     known = session.scalars(sa.select(Explanation).filter_by(**mine).order_by(Explanation.id)).all()
     for explanation in known:
         if explanation.status == DONE and text_as_shown(explanation) == text:

@@ -82,8 +82,9 @@ def check_conditions_exist(session: Session, subject: SubjectModel, conditions: 
         return
     # Only the error needs the whole list, which reads every explanation of the subject.
     pairs = sa.select(Explanation.method, Explanation.explainer).join(Explanation.neuron).distinct()
-    mine = pairs.where(Neuron.subject_id == subject.id, Explanation.status == DONE).order_by(*pairs.selected_columns)
-    known = ", ".join(condition_name(*pair) for pair in session.execute(mine)) or "none yet"
+    mine = pairs.where(Neuron.subject_id == subject.id, Explanation.status == DONE, Explanation.side == "positive")
+    in_order = session.execute(mine.order_by(*pairs.selected_columns))
+    known = ", ".join(condition_name(*pair) for pair in in_order) or "none yet"
     missing = ", ".join(condition_name(*condition) for condition in unknown)
     raise UnknownName(f"no explanation of {subject.name} by {missing}; there are explanations by: {known}")
 
@@ -97,7 +98,8 @@ def _described_by(condition: tuple[str, str]) -> sa.ColumnElement[bool]:
     """Whether the neuron at hand has an explanation by this condition: one look into the index of explanations."""
     method, explainer = condition
     mine = (Explanation.neuron_id == Neuron.id, Explanation.method == method, Explanation.explainer == explainer)
-    return sa.exists().where(*mine, Explanation.status == DONE).correlate(Neuron)
+    is_judged = (Explanation.status == DONE, Explanation.side == "positive")
+    return sa.exists().where(*mine, *is_judged).correlate(Neuron)
 
 
 def _qualifying(subject: SubjectModel, conditions: Conditions, layers: Sequence[int] | None) -> sa.Select[Neuron]:

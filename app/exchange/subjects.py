@@ -1,0 +1,76 @@
+"""Subject models that came with an import: made, grown, and each with the corpus of its excerpts. Recorded ones stay as
+they are."""
+
+import hashlib
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import Conflict, InvalidInput
+from app.neurons.models import Corpus, Recording, SubjectModel
+
+LONGEST_NAME = 100
+UNKNOWN = "unknown"
+"""Stands where an import does not say the revision, architecture or number type of a model."""
+
+
+def check_takes_activations(session: Session, name: str) -> None:
+    """Errors: InvalidInput for a name that no subject may have; Conflict for a subject that was recorded here."""
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name:
+        raise InvalidInput(f"the subject name is {name!r}; expected 1 to {LONGEST_NAME} characters without a slash")
+    subject_id = session.scalar(sa.select(SubjectModel.id).where(SubjectModel.name == name))
+    if subject_id is not None and is_recorded(session, subject_id):
+        raise Conflict(f"{name} was recorded here; only explanations and scores can be imported for it, no activations")
+
+
+def is_recorded(session: Session, subject_id: int) -> bool:
+    return session.scalar(sa.select(Recording.id).where(Recording.subject_id == subject_id)) is not None
+
+
+def imported_subject(session: Session, name: str, *, n_layers: int, n_neurons_per_layer: int) -> SubjectModel:
+    """The imported subject model of that name, made or grown to at least this size, never shrunk.
+
+    Its row is locked until the transaction ends, so that two imports for one subject take turns.
+    Errors: InvalidInput and Conflict as `check_takes_activations`.
+    """
+    check_takes_activations(session, name)
+    _make_if_missing(session, name)
+    locked = sa.select(SubjectModel).where(SubjectModel.name == name).with_for_update()
+    subject = session.scalars(locked.execution_options(populate_existing=True)).one()
+    subject.n_layers = max(subject.n_layers, n_layers)
+    subject.n_neurons_per_layer = max(subject.n_neurons_per_layer, n_neurons_per_layer)
+    session.flush()
+    return subject
+
+
+def _make_if_missing(session: Session, name: str) -> None:
+    if session.scalar(sa.select(SubjectModel.id).where(SubjectModel.name == name)) is not None:
+        return
+    subject = SubjectModel(
+        name=name,
+        revision=UNKNOWN,
+        architecture=UNKNOWN,
+        n_layers=0,
+        n_neurons_per_layer=0,
+        dtype=UNKNOWN,
+        tokenizer_hash="",
+    )
+    try:
+        with session.begin_nested():
+            session.add(subject)
+    except IntegrityError:
+        # Another import made it in the meantime, which is as good.
+        return
+
+
+def imported_corpus(session: Session, subject: SubjectModel) -> Corpus:
+    """The corpus of everything imported for a subject, made once. The caller holds the subject's lock."""
+    name = f"imported: {subject.name}"
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    corpus = session.scalar(sa.select(Corpus).where(Corpus.hash == digest))
+    if corpus is None:
+        corpus = Corpus(name=name, hash=digest, excerpt_length=0, n_excerpts=0)
+        session.add(corpus)
+        session.flush()
+    return corpus
