@@ -167,7 +167,7 @@ def researcher_client(new_client: TestClient, database: Database, sign_in: SignI
 @pytest.fixture(scope="session")
 def bundled_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model, converted once for all tests. Mark tests that use it with real_model."""
-    from worker.model_files import BUNDLED, find_model, transformers_folder
+    from worker.subjects.model_files import BUNDLED, find_model, transformers_folder
 
     return transformers_folder(find_model(BUNDLED), tmp_path_factory.mktemp("models"))
 

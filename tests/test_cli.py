@@ -17,7 +17,7 @@ from app.migrating import prepare_databases
 from app.settings import Settings
 from app.tables import metadata
 from tests.factories import make_explanation, make_neuron, make_records, make_subject
-from tests.worker.tiny_model import tiny_model, tiny_tokenizer
+from tests.worker.explaining.tiny_model import tiny_model, tiny_tokenizer
 
 METHODS = ("original", "summary")
 

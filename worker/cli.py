@@ -87,8 +87,8 @@ def record(
     Stopped or killed, it keeps what it has recorded: the same command goes on from there.
     """
     with needing_the_worker_extra():
-        from worker import record_command
-        from worker.recording_order import RecordingOrder
+        from worker.recording import command as record_command
+        from worker.recording.order import RecordingOrder
 
     if shards is not None and not detach:
         raise InvalidInput(f"--shards {shards} without --detach; expected both or neither")
@@ -131,20 +131,25 @@ def explain(
     base_url: Annotated[str | None, typer.Option(help="Server of an openai: explainer.")] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
     samples: Annotated[int, typer.Option(help="Explanations of each neuron by each method.")] = 1,
+    side: Annotated[
+        str, typer.Option(help="positive, or negative: what the most negative activations have in common.")
+    ] = "positive",
     seed: Annotated[int, typer.Option(help="Decides which neurons are taken, and sampling where it can.")] = 0,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the work to running workers.")] = False,
 ) -> None:
     """Explain neurons. Works here until the batch has ended; killed, any worker goes on where it stopped."""
     with needing_the_worker_extra():
-        from worker.explaining_here import check_explainer, explain_here, models_of
+        from worker.explaining.here import check_explainer, explain_here, models_of
 
     check_method_names(method)
     settings = Settings()
-    options = explainer_settings({"base_url": base_url, "temperature": temperature, "seed": seed})
+    options = explainer_settings({"base_url": base_url, "temperature": temperature, "seed": seed, "side": side})
     models = models_of(settings)
     with opened_database(settings) as database:
         with database.reading() as session:
-            neuron_ids = chosen_neurons(session, subject, _neuron_choice(per_layer, layers, neurons, seed))
+            neuron_ids = chosen_neurons(
+                session, subject, _neuron_choice(per_layer, layers, neurons, seed), options.side
+            )
         order = BatchOrder(subject, neuron_ids, method, explainer, options, samples)
         check_explainer(models, order)
         batch_id = launch_batch(settings, database, order)
@@ -173,7 +178,7 @@ def _in_one_line(batch_id: int, ended: BatchProgress) -> str:
 def worker() -> None:
     """Run batches of explanations until stopped. Run as many as you like, on as many machines."""
     with needing_the_worker_extra():
-        from worker.explaining_here import models_of, work_until_stopped
+        from worker.explaining.here import models_of, work_until_stopped
 
     settings = Settings()
     with opened_database(settings) as database:

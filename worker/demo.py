@@ -36,9 +36,9 @@ from app.studies.drafting.neuron_sets import qualifying_neurons
 from app.studies.invitations import invite_raters
 from app.studies.protocol import Protocol
 from worker import progress
-from worker.explaining_here import check_explainer, explain_here, models_of, work_until_stopped
-from worker.recording import record_subject
-from worker.recording_order import RecordingOrder
+from worker.explaining.here import check_explainer, explain_here, models_of, work_until_stopped
+from worker.recording.here import record_subject
+from worker.recording.order import RecordingOrder
 
 SUBJECT = "smollm2-135m"
 TEXT = "python-docs"

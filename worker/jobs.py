@@ -17,7 +17,7 @@ from app import jobs
 from app.database import Database, utc_now
 from app.explanations import batches
 from app.settings import Settings
-from worker.shards import RecordingShards, WorkerStops
+from worker.recording.shards import RecordingShards, WorkerStops
 
 ExplainShard = Callable[[int, int], Awaitable[None]]
 """(batch id, shard) -> None; explains what the shard still lacks and stores each result."""

@@ -16,7 +16,7 @@ from app.explanations import batches
 from app.settings import Settings
 from worker import jobs as worker_jobs
 from worker.jobs import ExplainShard
-from worker.shards import RecordingShards
+from worker.recording.shards import RecordingShards
 
 log = logging.getLogger(__name__)
 

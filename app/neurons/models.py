@@ -95,7 +95,7 @@ class RecordingPart(Base):
     seconds: Mapped[float]
     """Of the pass over this stretch, all layers; the same in each layer's part."""
     content: Mapped[bytes]
-    """As worker/parts.py writes it."""
+    """As worker/recording/parts.py writes it."""
 
 
 class Neuron(Base):

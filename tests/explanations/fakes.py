@@ -7,7 +7,7 @@ import numpy as np
 
 from app.explanations.methods.prompt import ChatMessage
 from app.neurons.records import ActivationRecord
-from worker.chat import CallFailed, Completion
+from worker.explaining.chat import CallFailed, Completion
 
 Answer = str | Completion | CallFailed
 

@@ -275,7 +275,10 @@ def test_a_subject_that_is_just_being_recorded_is_refused(database: Database, ot
     with other_lab.writing() as session:
         make_explained_subject(session, "toy-demo")
         session.execute(sa.update(Recording).values(status="writing"))
-    with pytest.raises(Conflict, match="toy-demo is just being recorded"), other_lab.writing() as session:
+    with (
+        pytest.raises(Conflict, match=r"the recording of toy-demo is not done \(writing\)"),
+        other_lab.writing() as session,
+    ):
         import_design(session, text, now=NOW)
 
 

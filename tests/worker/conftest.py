@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
-from worker.model_files import silence_transformers
+from worker.subjects.model_files import silence_transformers
 
 SENTENCE = "The cat sat on the mat, and the naïve dog – seen by nobody – sat beside it.\n"
 N_LAYERS = 2

@@ -18,7 +18,7 @@ from app.jobs import live_workers
 from app.settings import Settings
 from tests.factories import make_neuron, make_records, make_subject
 from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply
-from tests.worker.worker_process import PATIENCE_SECONDS, Worker, new_installation, starting_workers
+from tests.worker.recording.worker_process import PATIENCE_SECONDS, Worker, new_installation, starting_workers
 
 N_NEURONS = 25
 METHODS = ["original", "summary", "highlight", "hs"]

@@ -32,8 +32,9 @@ def matching_subject(session: Session, wanted: FileSubject) -> SubjectModel:
     for name, value in wanted.model_dump().items():
         if (here := getattr(subject, name)) != value:
             raise Conflict(f"{name} of the subject model {wanted.name} is {here!r} here; the design has {value!r}")
-    if session.scalar(sa.select(Recording.status).where(Recording.subject_id == subject.id)) == "writing":
-        raise Conflict(f"{wanted.name} is just being recorded; import the design when that is done")
+    status = session.scalar(sa.select(Recording.status).where(Recording.subject_id == subject.id))
+    if status not in (None, "done"):
+        raise Conflict(f"the recording of {wanted.name} is not done ({status}); import the design when it is")
     return subject
 
 

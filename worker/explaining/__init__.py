@@ -1,0 +1,1 @@
+"""Asking explainers what a neuron responds to."""
