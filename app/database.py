@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from app.errors import Unavailable
+from app.errors import DatabaseBusy
 
 BUSY_TIMEOUT_MS = 30_000
 POOL = {"pool_size": 10, "max_overflow": 50}
@@ -85,7 +85,7 @@ class Database:
             yield
             return
         if not self._writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise Unavailable("the database is busy; please try again")
+            raise DatabaseBusy("the database is busy; please try again")
         try:
             yield
         finally:

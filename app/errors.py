@@ -8,6 +8,7 @@ NeuronJuryError
 │   └── InvitationRefused an unknown, revoked or expired invitation                             403
 ├── Conflict              does not fit the state of things, e.g. judging in a closed study      409
 └── Unavailable           something outside cannot be reached or is not installed               503
+    ├── DatabaseBusy      others write for too long; trying again helps
     └── ExplainerUnreachable
 
 On the command line each of them is one line on stderr and exit code 1.
@@ -55,6 +56,10 @@ class Conflict(NeuronJuryError):
 
 class Unavailable(NeuronJuryError):
     http_status = 503
+
+
+class DatabaseBusy(Unavailable):
+    pass
 
 
 class ExplainerUnreachable(Unavailable):

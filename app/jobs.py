@@ -21,6 +21,7 @@ APPLICATION = "neuronjury"
 JOBS_VERSION = "1"
 """Constant, so that jobs outlive an upgrade; raised only when old payloads can no longer be read."""
 QUEUE = "neuronjury-explanations"
+"""Of all jobs, recordings too: a queue that is renamed would strand the jobs that wait in it."""
 PLAN_BATCH = "plan_explanation_batch"
 EXPLAIN_SHARD = "explain_shard"
 RECORD_SHARD = "record_shard"
@@ -109,33 +110,43 @@ def finish_job_id(shard_job: str) -> str:
 
 def submit_recording(
     jobs_url: str, recording_id: int, begun_at: datetime, shards: Sequence[tuple[int, int]], now: datetime
-) -> bool:
+) -> None:
     """Hands the shards of a stored recording, each (first chunk, number of chunks), to the workers; without any, only
-    its end. Changes nothing and returns False while jobs of the recording wait or run.
+    its end.
 
     now: tells this submission from earlier ones, whose jobs have ended before the recording had.
     """
-    beginning = recording_jobs(recording_id, begun_at)
-    submission = f"{beginning}{now.timestamp():.6f}"
+    submission = f"{recording_jobs(recording_id, begun_at)}{now.timestamp():.6f}"
+    begun = begun_at.isoformat()
     with job_client(jobs_url) as client:
-        if client.list_workflows(workflow_id_prefix=beginning, status=UNFINISHED, load_input=False, load_output=False):
-            return False
         for first, n_chunks in shards:
-            options = _recording_options(RECORD_SHARD, f"{submission}-shard-{first}")
-            client.enqueue(options, recording_id, first, n_chunks)
+            options = _recording_options(RECORD_SHARD, f"{submission}-shard-{first}-{n_chunks}")
+            client.enqueue(options, recording_id, begun, first, n_chunks)
         if not shards:
-            client.enqueue(_recording_options(FINISH_RECORDING, finish_job_id(submission)), recording_id)
-    return True
+            client.enqueue(_recording_options(FINISH_RECORDING, finish_job_id(submission)), recording_id, begun)
+
+
+def chunks_left_to_workers(jobs_url: str, recording_id: int, begun_at: datetime) -> set[int] | None:
+    """The chunks that unfinished jobs of a recording are about, none for its end alone; None without any such job."""
+    with job_client(jobs_url) as client:
+        job_ids = _unfinished_jobs(client, recording_id, begun_at)
+    shards = [job_id.partition("-shard-")[2].split("-") for job_id in job_ids if "-shard-" in job_id]
+    chunks = {chunk for first, n_chunks in shards for chunk in range(int(first), int(first) + int(n_chunks))}
+    return chunks if job_ids else None
 
 
 def cancel_recording_jobs(jobs_url: str, recording_id: int, begun_at: datetime) -> None:
     """Stops the jobs of a recording: those that wait never start; a running one looks for itself whether to go on."""
-    beginning = recording_jobs(recording_id, begun_at)
     with job_client(jobs_url) as client:
-        waiting = client.list_workflows(
-            workflow_id_prefix=beginning, status=UNFINISHED, load_input=False, load_output=False
-        )
-        client.cancel_workflows([job.workflow_id for job in waiting])
+        client.cancel_workflows(_unfinished_jobs(client, recording_id, begun_at))
+
+
+def _unfinished_jobs(client: DBOSClient, recording_id: int, begun_at: datetime) -> list[str]:
+    beginning = recording_jobs(recording_id, begun_at)
+    unfinished = client.list_workflows(
+        workflow_id_prefix=beginning, status=UNFINISHED, load_input=False, load_output=False
+    )
+    return [job.workflow_id for job in unfinished]
 
 
 def _recording_options(workflow: str, job_id: str) -> EnqueueOptions:

@@ -74,8 +74,22 @@ def _run(database: Database, action: Callable[[Config, str], None], revision: st
     config = alembic_config()
     with database.engine.connect().execution_options(writes=True) as connection, _tables_may_be_copied(connection):
         config.attributes["connection"] = connection
+        before = MigrationContext.configure(connection).get_current_revision()
         action(config, revision)
+        if MigrationContext.configure(connection).get_current_revision() != before:
+            _check_references(connection)
         connection.commit()
+
+
+def _check_references(connection: sa.Connection) -> None:
+    """Errors: Conflict when a migration of SQLite, which runs without foreign keys, left rows that refer to none."""
+    if connection.dialect.name != "sqlite":
+        return
+    lost = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if lost is not None:
+        raise Conflict(
+            f"the database was left as it was: rows of {lost[0]} would refer to rows of {lost[2]} that are gone"
+        )
 
 
 @contextmanager
@@ -90,4 +104,6 @@ def _tables_may_be_copied(connection: sa.Connection) -> Iterator[None]:
     try:
         yield
     finally:
+        # Within the transaction of a migration that failed this would do nothing.
+        connection.rollback()
         driver.execute("PRAGMA foreign_keys = ON")

@@ -1,5 +1,6 @@
 """Migrations lead to exactly the tables of the models, and back, on both databases."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,39 @@ def test_an_outdated_database_is_named_with_the_command_that_mends_it(bare_datab
         check_is_current(bare_database)
     upgrade(bare_database)
     check_is_current(bare_database)
+
+
+def test_a_migration_that_fails_changes_nothing_and_leaves_foreign_keys_on(bare_database: Database) -> None:
+    upgrade(bare_database, "0001")
+    with bare_database.engine.connect().execution_options(writes=True) as connection:
+        # What a later migration wants to make itself.
+        connection.exec_driver_sql("CREATE TABLE recording_part (id INTEGER)")
+        connection.commit()
+    before = tables(bare_database)
+
+    with pytest.raises(sa.exc.DBAPIError):
+        upgrade(bare_database)
+
+    assert tables(bare_database) == before
+    if bare_database.engine.dialect.name == "sqlite":
+        with bare_database.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_a_migration_that_would_lose_what_rows_refer_to_changes_nothing(tmp_path: Path) -> None:
+    # Only SQLite migrates without foreign keys.
+    database = Database(f"sqlite:///{tmp_path / 'bare.sqlite'}")
+    upgrade(database, "0001")
+    with sqlite3.connect(tmp_path / "bare.sqlite") as connection:
+        connection.execute(EARLIER_ROWS[3])
+    connection.close()
+
+    with pytest.raises(Conflict, match="rows of neuron would refer to rows of subject_model that are gone"):
+        upgrade(database)
+
+    with database.engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == "0001"
+    database.dispose()
 
 
 EARLIER_ROWS = (

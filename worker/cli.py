@@ -64,7 +64,7 @@ def record(
     top: Annotated[int, typer.Option(help="Strongest excerpts kept of each neuron.")] = N_TOP_RECORDS,
     random: Annotated[int, typer.Option(help="Random excerpts kept of each neuron.")] = N_RANDOM_RECORDS,
     statistics: Annotated[
-        bool, typer.Option(help="Moments, histogram and excerpts between quantiles; without them it is faster.")
+        bool, typer.Option(help="Moments, minima and excerpts between quantiles; quantiles and histogram stay without.")
     ] = True,
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16, float16, or auto: float32 on a CPU, the model's own on a GPU.")
@@ -176,7 +176,7 @@ def _in_one_line(batch_id: int, ended: BatchProgress) -> str:
 
 @commands.command()
 def worker() -> None:
-    """Run batches of explanations until stopped. Run as many as you like, on as many machines."""
+    """Run recordings and batches of explanations until stopped. Run as many as you like, on as many machines."""
     with needing_the_worker_extra():
         from worker.explaining.here import models_of, work_until_stopped
 

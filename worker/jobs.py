@@ -9,19 +9,31 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import DBOS, DBOSConfig, PortableWorkflowError, SetWorkflowID
+from dbos import error as engine_errors
 
 from app import jobs
 from app.database import Database, utc_now
 from app.explanations import batches
 from app.settings import Settings
-from worker.recording.shards import RecordingShards, WorkerStops
+from worker.recording.shards import RecordingShards, WorkerStops, is_passing
 
 ExplainShard = Callable[[int, int], Awaitable[None]]
 """(batch id, shard) -> None; explains what the shard still lacks and stores each result."""
 Result = TypeVar("Result")
+GAVE_UP = (engine_errors.DBOSMaxStepRetriesExceeded, PortableWorkflowError)
+"""What a step ends with after its last try; the second one when a worker takes over a job whose step had ended so."""
+GIVEN_UP = "the database could not be reached or was busy for too long; record it again to go on"
+TRYING_AGAIN: dict[str, Any] = {
+    "retries_allowed": True,
+    "max_attempts": 5,
+    "interval_seconds": 1.0,
+    "should_retry": is_passing,
+}
+"""Steps of a recording wait 1, 2, 4 and 8 seconds for a database that is away or busy; SQLite's own patience of half a
+minute comes on top of each."""
 
 
 def start_engine(
@@ -76,31 +88,43 @@ def _register_explaining(database: Database, explain_shard: ExplainShard) -> Non
 
 
 def _register_recording(shards: RecordingShards) -> None:
-    @DBOS.step(name="record_chunk_step")
-    async def chunk_step(recording_id: int, chunk_index: int) -> bool:
-        return await _in_thread(lambda: shards.record_chunk(recording_id, chunk_index))
+    @DBOS.step(name="record_chunk_step", **TRYING_AGAIN)
+    async def chunk_step(recording_id: int, begun_at: str, chunk_index: int) -> bool:
+        return await _in_thread(lambda: shards.record_chunk(recording_id, begun_at, chunk_index))
 
-    @DBOS.step(name="is_recorded_step")
-    async def recorded_step(recording_id: int) -> bool:
-        return await _in_thread(lambda: shards.is_recorded(recording_id))
+    @DBOS.step(name="is_recorded_step", **TRYING_AGAIN)
+    async def recorded_step(recording_id: int, begun_at: str) -> bool:
+        return await _in_thread(lambda: shards.is_recorded(recording_id, begun_at))
 
-    @DBOS.step(name="finish_recording_step")
-    async def finish_step(recording_id: int) -> None:
-        await _in_thread(lambda: shards.finish(recording_id))
+    @DBOS.step(name="finish_recording_step", **TRYING_AGAIN)
+    async def finish_step(recording_id: int, begun_at: str) -> None:
+        await _in_thread(lambda: shards.finish(recording_id, begun_at))
+
+    @DBOS.step(name="fail_recording_step", **TRYING_AGAIN)
+    async def fail_step(recording_id: int, begun_at: str, reason: str) -> None:
+        await _in_thread(lambda: shards.fail(recording_id, begun_at, reason))
 
     @DBOS.workflow(name=jobs.FINISH_RECORDING)
-    async def finish(recording_id: int) -> None:
-        await finish_step(recording_id)
+    async def finish(recording_id: int, begun_at: str) -> None:
+        try:
+            await finish_step(recording_id, begun_at)
+        except GAVE_UP:
+            await fail_step(recording_id, begun_at, GIVEN_UP)
 
     @DBOS.workflow(name=jobs.RECORD_SHARD)
-    async def record(recording_id: int, first_chunk: int, n_chunks: int) -> None:
-        for chunk_index in range(first_chunk, first_chunk + n_chunks):
-            if not await chunk_step(recording_id, chunk_index):
-                return
+    async def record(recording_id: int, begun_at: str, first_chunk: int, n_chunks: int) -> None:
+        try:
+            for chunk_index in range(first_chunk, first_chunk + n_chunks):
+                if not await chunk_step(recording_id, begun_at, chunk_index):
+                    return
+            is_recorded = await recorded_step(recording_id, begun_at)
+        except GAVE_UP:
+            await fail_step(recording_id, begun_at, GIVEN_UP)
+            return
         # Of shards that end at the same time each may find everything there; the end is one job all the same.
-        if await recorded_step(recording_id):
+        if is_recorded:
             with SetWorkflowID(jobs.finish_job_id(str(DBOS.workflow_id))):
-                await DBOS.enqueue_workflow_async(jobs.QUEUE, finish, recording_id)
+                await DBOS.enqueue_workflow_async(jobs.QUEUE, finish, recording_id, begun_at)
 
 
 async def _in_thread(work: Callable[[], Result]) -> Result:

@@ -4,7 +4,6 @@ An unknown activation (null, NaN) is not 0 and nothing else either, so a neuron 
 is clipped, as in our own recordings.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,16 +13,14 @@ import numpy.typing as npt
 
 from app.errors import InvalidInput
 from app.exchange.excerpt_texts import ExcerptText, excerpt_text
-from app.exchange.storable import finite, shown
-from app.neurons.records import BANDS, BOTTOM, RANDOM, Float16Array
+from app.exchange.storable import finite, first_wrong_number, shown
+from app.neurons.records import BANDS, BOTTOM, QUANTILE_BANDS, RANDOM, Float16Array
 
 LARGEST_FLOAT16 = 65504.0
 MOST_LAYERS = 10_000
 MOST_NEURONS_PER_LAYER = 10_000_000
-STATISTICS = (
-    *("maximum", "minimum", "mean", "variance", "skewness", "kurtosis", "share_active"),
-    *("q50", "q90", "q99", "q999", "q90_negative"),
-)
+MOST_RECORDS_PER_BAND = 100
+STATISTICS = (*("mean", "variance", "skewness", "kurtosis", "share_active"), *QUANTILE_BANDS)
 """The columns of Neuron that an import may bring."""
 
 
@@ -63,15 +60,16 @@ class CheckedRecord:
 class CheckedNeuron:
     """A neuron as it is stored.
 
-    bands: records in rank order. statistics: a value for each of STATISTICS. peak: the record with the neuron's
-    maximum, None where a statistic says that the maximum lies elsewhere.
+    bands: records in rank order. statistics: a value for each of STATISTICS. peak: the record with the largest
+    activation. n_cut: records beyond MOST_RECORDS_PER_BAND.
     """
 
     layer: int
     index: int
     bands: Mapping[str, Sequence[CheckedRecord]]
     statistics: Mapping[str, float | None]
-    peak: CheckedRecord | None
+    peak: CheckedRecord
+    n_cut: int
 
     @property
     def n_records(self) -> int:
@@ -86,11 +84,9 @@ def checked_neuron(neuron: ImportedNeuron) -> CheckedNeuron:
     records = list(chain.from_iterable(bands.values()))
     if not records:
         raise InvalidInput(f"neuron {neuron.layer}:{neuron.index} has no record; expected one or more")
-    strongest = max(records, key=lambda record: record.maximum)
-    said = statistics["maximum"]
-    maximum = strongest.maximum if said is None else max(said, strongest.maximum)
-    peak = strongest if strongest.maximum == maximum else None
-    return CheckedNeuron(neuron.layer, neuron.index, bands, statistics | {"maximum": maximum}, peak)
+    peak = max(records, key=lambda record: record.maximum)
+    n_cut = sum(map(len, neuron.bands.values())) - len(records)
+    return CheckedNeuron(neuron.layer, neuron.index, bands, statistics, peak, n_cut)
 
 
 def check_place(layer: object, index: object) -> None:
@@ -111,7 +107,11 @@ def _checked_bands(bands: Mapping[str, Sequence[ImportedRecord]]) -> dict[str, S
         raise InvalidInput(f"the band is {min(unknown)!r}; expected some of {', '.join(BANDS)}")
     named = [(f"{band} record {rank}", record) for band in bands for rank, record in enumerate(bands[band])]
     checked = iter(_checked_records(named))
-    return {band: _in_rank_order(band, [next(checked) for _ in records]) for band, records in bands.items() if records}
+    return {
+        band: _in_rank_order(band, [next(checked) for _ in records])[:MOST_RECORDS_PER_BAND]
+        for band, records in bands.items()
+        if records
+    }
 
 
 def _in_rank_order(band: str, records: list[CheckedRecord]) -> list[CheckedRecord]:
@@ -144,21 +144,9 @@ def _check_activations(activations: Sequence[object], n_tokens: int, name: str) 
         raise InvalidInput(f"the activations of {name} are {type(activations).__name__}; expected a list of numbers")
     if len(activations) != n_tokens:
         raise InvalidInput(f"{name} has {n_tokens} tokens and {len(activations)} activations; expected one for each")
-    # The sum is NaN if one of them is: a look at each of them would take most of an import's time.
-    if set(map(type, activations)) <= {float, int} and not _may_have_nan(activations):
-        return
-    for index, value in enumerate(activations):
-        if type(value) not in (int, float) or value != value:
-            raise InvalidInput(
-                f"activation {index} of {name} is {shown(value)}; expected a number, for unknown is not 0"
-            )
-
-
-def _may_have_nan(activations: Sequence[object]) -> bool:
-    try:
-        return math.isnan(sum(activations))  # type: ignore[arg-type]
-    except OverflowError:
-        return True
+    if (wrong := first_wrong_number(activations)) is not None:
+        found = shown(activations[wrong])
+        raise InvalidInput(f"activation {wrong} of {name} is {found}; expected a number, for unknown is not 0")
 
 
 def _as_stored(activations: list[float]) -> npt.NDArray[np.float16]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from app.database import Database
 from app.errors import InvalidInput
-from app.exchange.delphi_files import IMPORTED, Latent, explanation_in, is_failed, latent_of, score_in
-from app.exchange.explained import ImportedExplanation, ImportedScore
+from app.exchange.delphi_files import Latent, explanation_in, is_failed, latent_of, score_in
+from app.exchange.explained import ImportedExplanation, ImportedScore, checked_explainer
 from app.exchange.explanations import ExplanationWriter
 from app.exchange.json_files import read_json
 from app.exchange.report import ImportReport
 from app.explanations.failures import UNPARSABLE
+from app.explanations.methods import IMPORTED
 
 EXPLANATIONS, SCORES = "explanations", "scores"
 PROMPT_PACK = f"{IMPORTED}:delphi"
@@ -23,9 +24,10 @@ def import_delphi(database: Database, path: Path, *, subject: str, explainer: st
 
     Hookpoints are taken for the modules whose neurons are here, e.g. `layers.6.mlp` for layer 6; that a latent is a
     neuron and not a feature of a sparse autoencoder is for whoever imports to know, since the files do not say it.
-    Errors: InvalidInput when the folder holds no explanation of an MLP, or two hookpoints of one layer; UnknownName
-    when there is no such subject.
+    Errors: InvalidInput when the folder holds no explanation of an MLP, two hookpoints of one layer, or for an
+    explainer that cannot be stored; UnknownName when there is no such subject.
     """
+    checked_explainer(explainer)
     latents = _latents(path, report)
     scorers = _scorers(path)
     failed: set[str] = set()

@@ -10,13 +10,13 @@ from typing import Any
 from app.errors import InvalidInput
 from app.exchange.activations import check_place
 from app.exchange.explained import ImportedScore
+from app.explanations.methods import IMPORTED
 from app.explanations.texts import as_shown
 
 FAILED_TEXTS = ("Explanation could not be parsed.", "No explanation found")
 """What Delphi writes in the place of an explanation it did not get."""
 METRIC_OF_SCORER = {"fuzz": "fuzzing"}
 """Scorers whose metric has another name here; all others keep theirs."""
-IMPORTED = "imported"
 _FILE_NAME = re.compile(r"(?P<hookpoint>.+)_latent(?P<index>[0-9]{1,10})\.txt", re.DOTALL)
 _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.([0-9]{1,4})(?=\.|$)")
 

@@ -26,7 +26,7 @@ def store_excerpts(session: Session, corpus: Corpus, texts: Iterable[ExcerptText
     corpus's subject."""
     wanted = {text.hash: text for text in texts}
     stored = _found(session, corpus, wanted)
-    missing = [text for hash, text in wanted.items() if hash not in stored]
+    missing = [text for text_hash, text in wanted.items() if text_hash not in stored]
     if missing:
         stored |= _added(session, corpus, missing)
     return stored
@@ -39,10 +39,10 @@ def _found(session: Session, corpus: Corpus, wanted: Mapping[bytes, ExcerptText]
     hashes = list(wanted)
     parts = (hashes[first : first + N_HASHES_PER_QUERY] for first in range(0, len(hashes), N_HASHES_PER_QUERY))
     return {
-        hash: StoredExcerpt(excerpt_id, position)
+        text_hash: StoredExcerpt(excerpt_id, position)
         for part in parts
-        for hash, excerpt_id, position in session.execute(columns.where(Excerpt.text_hash.in_(part)))
-        if hash is not None
+        for text_hash, excerpt_id, position in session.execute(columns.where(Excerpt.text_hash.in_(part)))
+        if text_hash is not None
     }
 
 

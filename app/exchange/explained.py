@@ -1,5 +1,6 @@
 """Imported explanations and scores as plain values, and what makes them storable. Knows no database."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,11 +11,14 @@ from app.errors import InvalidInput
 from app.exchange.activations import check_place
 from app.exchange.excerpt_texts import ExcerptText, excerpt_text
 from app.exchange.storable import finite, shown, storable_json, storable_text
+from app.explanations.explainers import NONE
 from app.explanations.failures import EMPTY
+from app.explanations.methods import IMPORTED
 from app.explanations.texts import as_shown
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 NO_VALUE = "the imported file gives no value"
+_METHOD = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LENGTHS = {"method": 50, "explainer": 200, "prompt_pack": 100, "failure": 30, "metric": 50, "scorer": 200}
 """The most characters of each name that the tables hold."""
 
@@ -92,6 +96,10 @@ class CheckedExplanation:
     failure: str | None
     scores: Sequence[CheckedScore] = field(repr=False)
 
+    @property
+    def n_simulated_tokens(self) -> int:
+        return sum(len(sequence.text.tokens) for score in self.scores for sequence in score.simulated)
+
 
 def checked_explanation(imported: ImportedExplanation) -> CheckedExplanation:
     """The text as people see it; one of which nothing is left is a failure.
@@ -105,8 +113,8 @@ def checked_explanation(imported: ImportedExplanation) -> CheckedExplanation:
     return CheckedExplanation(
         layer=imported.layer,
         index=imported.index,
-        method=checked_name(imported.method, "method"),
-        explainer=checked_name(imported.explainer, "explainer"),
+        method=checked_method(imported.method),
+        explainer=checked_explainer(imported.explainer),
         prompt_pack=checked_name(imported.prompt_pack, "prompt_pack"),
         text_received=received,
         text=text or None,
@@ -153,6 +161,26 @@ def _text(text: object, name: str) -> str:
     if not isinstance(text, str):
         raise InvalidInput(f"the {name} is {shown(text)}; expected a text")
     return text
+
+
+def checked_method(name: str) -> str:
+    """Errors: InvalidInput for a name that cannot stand in a condition, METHOD@EXPLAINER."""
+    if not is_method_name(checked_name(name, "method")):
+        raise InvalidInput(f"the method is {shown(name)}; expected a-z, 0-9, _ and -, such as hs or my-method")
+    return name
+
+
+def is_method_name(name: str) -> bool:
+    return _METHOD.fullmatch(name) is not None
+
+
+def checked_explainer(name: str) -> str:
+    """An explainer as KIND:NAME, or `none`; a name without a kind is marked as imported. Errors: InvalidInput."""
+    if not checked_name(name, "explainer").isprintable() or name != name.strip():
+        raise InvalidInput(f"the explainer is {shown(name)}; expected printable characters without outer blanks")
+    kind, _, model = name.partition(":")
+    is_whole = name == NONE or (kind and model)
+    return name if is_whole else checked_name(f"{IMPORTED}:{name.strip(':')}", "explainer")
 
 
 def checked_name(name: str, what: str) -> str:

@@ -31,8 +31,12 @@ N_EXPLANATIONS_PER_BATCH = 200
 SIDE: Side = "positive"
 """What foreign files explain: a neuron's large activations."""
 
-Key = tuple[int, str, str, str]
-"""Neuron id, method, explainer, prompt pack: whose samples are numbered."""
+N_TOKENS_PER_BATCH = 200_000
+"""Of the sequences that their scores were simulated on; a batch ends at either."""
+
+Key = tuple[int, str, str]
+"""Neuron id, method, explainer: whose samples are numbered, whatever prompt pack they came by. A study shows the first
+of them, so one that comes later must never stand before those that are here."""
 
 
 class ExplanationWriter:
@@ -48,6 +52,7 @@ class ExplanationWriter:
         self._subject_name = subject_name
         self._report = report
         self._batch: list[tuple[str, CheckedExplanation]] = []
+        self._n_tokens = 0
         with database.reading() as session:
             subject_named(session, subject_name)
 
@@ -61,15 +66,18 @@ class ExplanationWriter:
     def add(self, explanation: ImportedExplanation, place: str) -> None:
         """place: of the explanation in its file, for the report: "FILE" or "FILE, line N"."""
         try:
-            self._batch.append((place, checked_explanation(explanation)))
+            checked = checked_explanation(explanation)
         except InvalidInput as error:
             self._report.reject(place, str(error))
-        if len(self._batch) >= N_EXPLANATIONS_PER_BATCH:
+            return
+        self._batch.append((place, checked))
+        self._n_tokens += checked.n_simulated_tokens
+        if len(self._batch) >= N_EXPLANATIONS_PER_BATCH or self._n_tokens >= N_TOKENS_PER_BATCH:
             self.flush()
 
     def flush(self) -> None:
         """Stores what waits, in one transaction."""
-        batch, self._batch = self._batch, []
+        batch, self._batch, self._n_tokens = self._batch, [], 0
         if not batch:
             return
         with self._database.writing() as session:
@@ -102,7 +110,7 @@ def _store(session: Session, batch: Sequence[tuple[int, CheckedExplanation]]) ->
     rows: list[Explanation] = []
     n_new = 0
     for neuron_id, one in batch:
-        there = samples.setdefault((neuron_id, one.method, one.explainer, one.prompt_pack), [])
+        there = samples.setdefault((neuron_id, one.method, one.explainer), [])
         row = next((row for row in there if _says_the_same(row, one)), None)
         if row is None:
             row = _row(neuron_id, one, sample_number=max((row.sample_number for row in there), default=-1) + 1)
@@ -120,12 +128,13 @@ def _samples(session: Session, neurons: set[int]) -> dict[Key, list[Explanation]
     samples: dict[Key, list[Explanation]] = {}
     there = sa.select(Explanation).where(Explanation.neuron_id.in_(neurons), Explanation.side == SIDE)
     for row in session.scalars(there):
-        samples.setdefault((row.neuron_id, row.method, row.explainer, row.prompt_pack), []).append(row)
+        samples.setdefault((row.neuron_id, row.method, row.explainer), []).append(row)
     return samples
 
 
 def _says_the_same(row: Explanation, one: CheckedExplanation) -> bool:
-    return (row.text_received, row.failure) == (one.text_received, one.failure)
+    said = (row.prompt_pack, row.text_received, row.failure)
+    return said == (one.prompt_pack, one.text_received, one.failure)
 
 
 def _row(neuron_id: int, one: CheckedExplanation, sample_number: int) -> Explanation:

@@ -16,6 +16,7 @@ from app.errors import Conflict, InvalidInput
 from app.exchange.neuron_record_format import MOMENTS, neuron_record_json
 from app.exchange.neurons import Place
 from app.exchange.storable import finite
+from app.exchange.whole_files import write_whole
 from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron
 from app.neurons.reading import STORED_FLOAT, subject_named
 from app.neurons.records import QUANTILE_BANDS, ActivationRecord
@@ -89,7 +90,6 @@ def _write(file: Path, neuron: Neuron, bands: Mapping[str, Sequence[ActivationRe
     statistics = {name: finite(getattr(neuron, name)) for name in (*MOMENTS, *QUANTILE_BANDS)}
     content = neuron_record_json(neuron.layer, neuron.index, bands, statistics)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
+        write_whole(file, json.dumps(content, allow_nan=False).encode())
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}") from None

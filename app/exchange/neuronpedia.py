@@ -7,6 +7,7 @@ import that was stopped reads the export again and stores what is missing.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +15,20 @@ from app.database import Database
 from app.errors import Conflict, InvalidInput, UnknownName
 from app.exchange.activations import ImportedNeuron, ImportedRecord
 from app.exchange.explanations import ExplanationWriter
-from app.exchange.neuronpedia_files import ACTIVATIONS, EXPLANATIONS, FEATURES, TABLES, BatchFile, Row, batch_files
+from app.exchange.neuronpedia_files import (
+    ACTIVATIONS,
+    EXPLANATIONS,
+    FEATURES,
+    TABLES,
+    BatchFile,
+    LostRow,
+    Row,
+    batch_files,
+)
 from app.exchange.neuronpedia_rows import explanation_of, model_of, place_of, record_of, share_active_of, source_layer
 from app.exchange.neuronpedia_spool import Spool, SpooledNeuron
-from app.exchange.neurons import NeuronWriter
-from app.exchange.report import ImportReport
+from app.exchange.neurons import NeuronWriter, Place
+from app.exchange.report import ImportReport, counted
 from app.neurons.records import N_TOP_RECORDS, TOP
 
 Batches = dict[str, list[BatchFile]]
@@ -59,7 +69,7 @@ def _model_of_all(files: Iterable[BatchFile]) -> str | None:
     for file in files:
         # What cannot be read is reported when all rows are read.
         with closing(file.rows(ImportReport("first rows"))) as rows:
-            row = next(rows, None)
+            row = next((row for row in rows if isinstance(row, Row)), None)
         if row is None:
             continue
         if isinstance(source := row.fields.get("layer"), str):
@@ -75,18 +85,29 @@ def _model_of_all(files: Iterable[BatchFile]) -> str | None:
     return next(iter(first_places), None)
 
 
-def _rows(files: Iterable[BatchFile], model: str | None, report: ImportReport) -> Iterator[tuple[BatchFile, Row]]:
-    """All rows of the files, each with its file; those of another model are reported."""
-    for file in files:
-        for row in file.rows(report):
-            try:
-                found = model_of(row.fields)
-                if found != model:
-                    raise InvalidInput(f"modelId is {found!r}; expected {model!r} as in the first row")
-            except InvalidInput as error:
-                report.reject(row.place, str(error))
-            else:
-                yield file, row
+def _rows(files: Iterable[BatchFile], model: str | None, report: ImportReport) -> Iterator[Row]:
+    """The rows of the files that can be used; the others are reported."""
+    return (row for _, row in _placed_rows(files, model, report) if isinstance(row, Row))
+
+
+def _placed_rows(
+    files: Iterable[BatchFile], model: str | None, report: ImportReport
+) -> Iterator[tuple[Place | None, Row | LostRow]]:
+    """All rows of the files with their neuron; None and a LostRow where it is unknown, which is reported."""
+    for row in (row for file in files for row in file.rows(report)):
+        place = _place_in(row, model, report) if isinstance(row, Row) else None
+        yield (None, LostRow(row.place)) if place is None else (place, row)
+
+
+def _place_in(row: Row, model: str | None, report: ImportReport) -> Place | None:
+    try:
+        found = model_of(row.fields)
+        if found != model:
+            raise InvalidInput(f"modelId is {found!r}; expected {model!r} as in the first row")
+        return place_of(row.fields)
+    except InvalidInput as error:
+        report.reject(row.place, str(error))
+        return None
 
 
 def _import_neurons(
@@ -104,35 +125,44 @@ def _import_neurons(
             n_kept += len(neuron.top)
             writer.add(_imported(neuron), neuron.place)
         if n_unused := spool.n_records() - n_kept:
-            report.remarks.append(
-                f"{n_unused:,} activation rows not kept: lower bins, beyond the best {N_TOP_RECORDS}, the same twice"
-            )
+            why = f"lower bins, beyond the best {N_TOP_RECORDS}, the same twice"
+            report.remarks.append(f"{counted(n_unused, 'activation row')} not kept: {why}")
         if n_silent := spool.n_without_records():
-            report.remarks.append(f"{n_silent:,} neurons not taken: a feature row but no activation row")
+            report.remarks.append(f"{counted(n_silent, 'neuron')} not taken: a feature row but no activation row")
 
 
 def _spool_activations(spool: Spool, files: Iterable[BatchFile], model: str | None, report: ImportReport) -> None:
-    """A neuron of which a row cannot be used is left out whole: nobody knows whether that row was its best."""
-    last_of: dict[str, tuple[int, int]] = {}
-    for file, row in _rows(files, model, report):
-        try:
-            layer, index = last_of[file.name] = place_of(row.fields)
-        except InvalidInput as error:
-            report.reject(row.place, str(error))
-            continue
-        try:
-            spool.add_record(layer, index, record_of(row.fields), row.place)
-        except InvalidInput as error:
-            report.reject(row.place, f"{error}; neuron {layer}:{index} is left out")
-            spool.leave_out(layer, index)
-    for file in files:
-        if file.breaks_off and (last := last_of.get(file.name)):
-            report.reject(file.name, f"neuron {last[0]}:{last[1]} is left out: its rows may go on behind the break")
-            spool.leave_out(*last)
+    """A neuron of which a row cannot be used is left out whole: nobody knows whether that row was its best. A row
+    that does not say whose it is counts for the neurons of the rows before and behind it: rows come by neuron."""
+    for _, of_source in groupby(files, key=lambda file: file.folder):
+        before: Place | None = None
+        lost: LostRow | None = None
+        for place, row in _placed_rows(of_source, model, report):
+            if isinstance(row, LostRow) or place is None:
+                lost = LostRow(row.place)
+                _leave_out(spool, before, lost, report)
+                continue
+            if lost is not None and place != before:
+                _leave_out(spool, place, lost, report)
+            before, lost = place, None
+            _spool_record(spool, place, row, report)
+
+
+def _leave_out(spool: Spool, place: Place | None, lost: LostRow, report: ImportReport) -> None:
+    if place is not None and spool.leave_out(*place):
+        report.reject(lost.place, f"neuron {place[0]}:{place[1]} is left out, for this may be a row of it")
+
+
+def _spool_record(spool: Spool, place: Place, row: Row, report: ImportReport) -> None:
+    try:
+        spool.add_record(*place, record_of(row.fields), row.place)
+    except InvalidInput as error:
+        report.reject(row.place, f"{error}; neuron {place[0]}:{place[1]} is left out")
+        spool.leave_out(*place)
 
 
 def _spool_features(spool: Spool, files: Iterable[BatchFile], model: str | None, report: ImportReport) -> None:
-    for _, row in _rows(files, model, report):
+    for row in _rows(files, model, report):
         try:
             layer, index = place_of(row.fields)
             if not spool.add_feature(layer, index, share_active_of(row.fields)):
@@ -143,14 +173,17 @@ def _spool_features(spool: Spool, files: Iterable[BatchFile], model: str | None,
 
 def _imported(neuron: SpooledNeuron) -> ImportedNeuron:
     top = [ImportedRecord(record.tokens, record.activations) for record in neuron.top]
-    return ImportedNeuron(neuron.layer, neuron.index, {TOP: top}, {"share_active": neuron.share_active})
+    # Theirs is the share of tokens that are not 0, ours of those above 0: the same only where nothing is below.
+    is_above_0 = all(min(record.activations) >= 0 for record in neuron.top)
+    share_active = neuron.share_active if is_above_0 else None
+    return ImportedNeuron(neuron.layer, neuron.index, {TOP: top}, {"share_active": share_active})
 
 
 def _import_explanations(
     database: Database, files: Iterable[BatchFile], model: str | None, subject: str, report: ImportReport
 ) -> None:
     with ExplanationWriter(database, subject, report) as writer:
-        for _, row in _rows(files, model, report):
+        for row in _rows(files, model, report):
             try:
                 writer.add(explanation_of(row.fields), row.place)
             except InvalidInput as error:

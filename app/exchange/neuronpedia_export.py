@@ -12,6 +12,7 @@ from app.database import Database
 from app.errors import Conflict, InvalidInput
 from app.exchange.neuronpedia_files import EXPLANATIONS
 from app.exchange.neuronpedia_rows import model_name_of, type_of
+from app.exchange.whole_files import write_whole
 from app.explanations.models import DONE, Explanation
 from app.neurons.models import MLP, Neuron, SubjectModel
 from app.neurons.reading import subject_named
@@ -113,11 +114,12 @@ def _batches_in(folder: Path) -> list[Path]:
 def _write_batches(folder: Path, rows: Sequence[dict[str, str | None]]) -> None:
     if not rows:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    # An earlier export may have had more of them.
-    for earlier in _batches_in(folder):
-        earlier.unlink()
+    written = []
     for number, first in enumerate(range(0, len(rows), N_ROWS_PER_BATCH)):
         lines = "".join(json.dumps(row) + "\n" for row in rows[first : first + N_ROWS_PER_BATCH])
+        written.append(folder / f"batch-{number}.jsonl.gz")
         # No time in it: the same explanations give the same file.
-        (folder / f"batch-{number}.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
+        write_whole(written[-1], gzip.compress(lines.encode(), mtime=0))
+    # An earlier export may have had more of them; they go last, when everything else is there.
+    for earlier in set(_batches_in(folder)) - set(written):
+        earlier.unlink()

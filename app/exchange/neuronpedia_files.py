@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from app.errors import InvalidInput
 from app.exchange.report import ImportReport
+from app.exchange.storable import storable_text
 
 FEATURES, EXPLANATIONS, ACTIVATIONS = "features", "explanations", "activations"
 TABLES = (FEATURES, EXPLANATIONS, ACTIVATIONS)
@@ -30,6 +31,13 @@ class Row:
 
     place: str
     fields: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LostRow:
+    """A line, or the rest of a file, that cannot be read: a row of whichever neuron. place: as of a Row."""
+
+    place: str
 
 
 def batch_files(path: Path, table: str) -> list[Path]:
@@ -54,19 +62,18 @@ def batch_files(path: Path, table: str) -> list[Path]:
 
 
 class BatchFile:
-    """One batch file, read once.
-
-    breaks_off: whether reading ended before the file did, as with a packed file that is cut off; set by reading.
-    """
+    """One batch file. name: within the export. folder: of the source's table, whose batches follow each other."""
 
     def __init__(self, path: Path, root: Path):
         """root: what places are named relative to."""
-        self.name = path.relative_to(root).as_posix()
-        self.breaks_off = False
+        # A folder's name need not be UTF-8, which the spool and the database want.
+        self.name = storable_text(path.relative_to(root).as_posix())
+        self.folder = path.parent
         self._path = path
 
-    def rows(self, report: ImportReport) -> Generator[Row, None, None]:
-        """The rows in their order, those before the break of a broken file too; what cannot be read is reported."""
+    def rows(self, report: ImportReport) -> Generator[Row | LostRow, None, None]:
+        """The rows in their order, those before the break of a broken file too; what cannot be read is reported and
+        comes as a LostRow."""
         line_number = 0
         try:
             with gzip.open(self._path) if self._path.suffix == ".gz" else self._path.open("rb") as opened:
@@ -76,12 +83,13 @@ class BatchFile:
                     fields = _fields(line)
                     if isinstance(fields, str):
                         report.reject(place, fields)
+                        yield LostRow(place)
                     elif fields is not None:
                         yield Row(place, fields)
         except (OSError, EOFError, zlib.error) as error:
-            self.breaks_off = True
-            reason = f"cannot be read from here on ({_reason(error)}); expected JSON lines"
-            report.reject(f"{self.name}, line {line_number + 1}", reason)
+            place = f"{self.name}, line {line_number + 1}"
+            report.reject(place, f"cannot be read from here on ({_reason(error)}); expected JSON lines")
+            yield LostRow(place)
 
 
 def _lines(opened: BinaryIO | gzip.GzipFile) -> Iterator[bytes | None]:

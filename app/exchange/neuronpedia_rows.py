@@ -2,24 +2,22 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from app.errors import InvalidInput
 from app.exchange.activations import check_place
-from app.exchange.explained import ImportedExplanation
+from app.exchange.explained import ImportedExplanation, is_method_name
+from app.exchange.storable import first_wrong_number, shown
 from app.explanations.explainers import LOCAL, NONE, OPENAI
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import IMPORTED
 from app.explanations.methods.original import ORIGINAL
 from app.explanations.texts import as_shown
 
-IMPORTED = "imported"
-"""Method of an explanation whose type says nothing, and what marks explainers and prompt packs that are not ours."""
 OWN_TYPE = "neuronjury_"
 """With a method's name behind it: the type under which we export explanations."""
-METHOD_OF_TYPE = {"oai_token-act-pair": ORIGINAL.name} | {OWN_TYPE + method: method for method in METHOD_TITLES}
+ORIGINAL_TYPE = "oai_token-act-pair"
 # `6`, `6-mlp` and names such as `6-mlp-act-neurons`. `6-mlp-oai` and `6-res-jb` are sparse autoencoders.
 _MLP_SOURCE = re.compile(r"([0-9]{1,4})(?:-mlp(?:-.*neurons)?)?", re.DOTALL)
 _INDEX = re.compile(r"[0-9]{1,10}")
@@ -46,7 +44,7 @@ def source_layer(source: object) -> int:
     match = _MLP_SOURCE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise InvalidInput(
-            f"layer is {_shortened(source)}, no source of MLP neurons; expected e.g. 6, 6-mlp or 6-mlp-...neurons"
+            f"layer is {shown(source)}, no source of MLP neurons; expected e.g. 6, 6-mlp or 6-mlp-...neurons"
         )
     return int(match[1])
 
@@ -57,7 +55,7 @@ def place_of(fields: Mapping[str, Any]) -> tuple[int, int]:
     index = fields.get("index")
     text = str(index) if isinstance(index, int) and not isinstance(index, bool) else index
     if not isinstance(text, str) or not _INDEX.fullmatch(text):
-        raise InvalidInput(f"index is {_shortened(index)}; expected a whole number from 0")
+        raise InvalidInput(f"index is {shown(index)}; expected a whole number from 0")
     check_place(layer, int(text))
     return layer, int(text)
 
@@ -66,7 +64,7 @@ def model_of(fields: Mapping[str, Any]) -> str:
     """The subject model's name at Neuronpedia. Errors: InvalidInput."""
     model = fields.get("modelId")
     if not isinstance(model, str) or not model:
-        raise InvalidInput(f"modelId is {_shortened(model)}; expected a name")
+        raise InvalidInput(f"modelId is {shown(model)}; expected a name")
     return model
 
 
@@ -79,7 +77,7 @@ def record_of(fields: Mapping[str, Any]) -> BinnedRecord:
         raise InvalidInput(f"{len(tokens)} tokens and {len(values)} values; expected as many, and at least 1")
     if set(map(type, tokens)) != {str}:
         index, token = next((index, token) for index, token in enumerate(tokens) if not isinstance(token, str))
-        raise InvalidInput(f"tokens[{index}] is {_shortened(token)}; expected a text")
+        raise InvalidInput(f"tokens[{index}] is {shown(token)}; expected a text")
     return BinnedRecord(tuple(tokens), _activations(values), _bin_upper(fields))
 
 
@@ -89,7 +87,7 @@ def share_active_of(fields: Mapping[str, Any]) -> float | None:
     if share is None or share != share:
         return None
     if not _is_number(share) or not 0 <= share <= 1:
-        raise InvalidInput(f"frac_nonzero is {_shortened(share)}; expected a share from 0 to 1")
+        raise InvalidInput(f"frac_nonzero is {shown(share)}; expected a share from 0 to 1")
     return float(share)
 
 
@@ -98,12 +96,12 @@ def explanation_of(fields: Mapping[str, Any]) -> ImportedExplanation:
     layer, index = place_of(fields)
     text = fields.get("description")
     if not isinstance(text, str) or not as_shown(text):
-        raise InvalidInput(f"description is {_shortened(text)}; expected a text with words")
+        raise InvalidInput(f"description is {shown(text)}; expected a text with words")
     type_name = _name(fields, "typeName")
     return ImportedExplanation(
         layer=layer,
         index=index,
-        method=METHOD_OF_TYPE.get(type_name, IMPORTED),
+        method=_method_of(type_name),
         explainer=_explainer(_name(fields, "explanationModelName")),
         prompt_pack=f"{IMPORTED}:{type_name}",
         text=text,
@@ -114,9 +112,17 @@ def explanation_of(fields: Mapping[str, Any]) -> ImportedExplanation:
 def type_of(method: str, prompt_pack: str) -> str:
     """The typeName under which an explanation is exported: the one it came with, else one that tells its method."""
     received = prompt_pack.removeprefix(f"{IMPORTED}:")
-    if received != prompt_pack and METHOD_OF_TYPE.get(received, IMPORTED) == method:
+    if received != prompt_pack and _method_of(received) == method:
         return received
-    return next((name for name, known in METHOD_OF_TYPE.items() if known == method), OWN_TYPE + method)
+    return ORIGINAL_TYPE if method == ORIGINAL.name else OWN_TYPE + method
+
+
+def _method_of(type_name: str) -> str:
+    """Ours is behind OWN_TYPE, whether a method of this version or one that was imported here by its name."""
+    if type_name == ORIGINAL_TYPE:
+        return ORIGINAL.name
+    method = type_name.removeprefix(OWN_TYPE)
+    return method if method != type_name and is_method_name(method) else IMPORTED
 
 
 def model_name_of(explainer: str) -> str:
@@ -126,18 +132,9 @@ def model_name_of(explainer: str) -> str:
 
 
 def _activations(values: list[Any]) -> tuple[float, ...]:
-    for index, value in _suspects(values):
-        if not _is_number(value) or value != value:
-            raise InvalidInput(f"values[{index}] is {_shortened(value)}; expected a number")
+    if (wrong := first_wrong_number(values)) is not None:
+        raise InvalidInput(f"values[{wrong}] is {shown(values[wrong])}; expected a number")
     return tuple(map(_as_float, values))
-
-
-def _suspects(values: list[Any]) -> Iterable[tuple[int, Any]]:
-    """Values to look at one by one; none of most rows: there are millions of values, and their sum tells of any NaN."""
-    with suppress(OverflowError):
-        if set(map(type, values)) <= {float, int} and not math.isnan(sum(values)):
-            return ()
-    return enumerate(values)
 
 
 def _bin_upper(fields: Mapping[str, Any]) -> float | None:
@@ -145,7 +142,7 @@ def _bin_upper(fields: Mapping[str, Any]) -> float | None:
     lower, upper, share = (fields.get(name) for name in ("binMin", "binMax", "binContains"))
     for name, value in (("binMin", lower), ("binMax", upper), ("binContains", share)):
         if value is not None and not _is_number(value):
-            raise InvalidInput(f"{name} is {_shortened(value)}; expected a number or null")
+            raise InvalidInput(f"{name} is {shown(value)}; expected a number or null")
     if not _is_number(lower) or not _is_number(upper) or upper != upper or (_is_number(share) and share < 0):
         return None
     return _as_float(upper)
@@ -157,7 +154,7 @@ def _name(fields: Mapping[str, Any], field: str) -> str:
     if name is None or name == "":
         return "unknown"
     if not isinstance(name, str):
-        raise InvalidInput(f"{field} is {_shortened(name)}; expected a name")
+        raise InvalidInput(f"{field} is {shown(name)}; expected a name")
     return name
 
 
@@ -179,8 +176,3 @@ def _as_float(number: int | float) -> float:
     except OverflowError:
         # A whole number beyond every float is as infinite as 1e999, which JSON gives as infinity.
         return math.inf if number > 0 else -math.inf
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

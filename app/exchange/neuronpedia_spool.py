@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from app.errors import InvalidInput
 from app.exchange.neuronpedia_rows import BinnedRecord
 from app.neurons.records import N_TOP_RECORDS
 
@@ -44,7 +45,8 @@ _N_ROWS = """
 SELECT count(*) FROM record LEFT JOIN left_out USING (layer, neuron) WHERE left_out.layer IS NULL
 """
 _N_WITHOUT_RECORDS = """
-SELECT count(*) FROM feature WHERE (layer, neuron) NOT IN (SELECT layer, neuron FROM record)
+SELECT count(*) FROM feature
+WHERE (layer, neuron) NOT IN (SELECT layer, neuron FROM record UNION SELECT layer, neuron FROM left_out)
 """
 
 
@@ -66,6 +68,7 @@ class Spool:
     """Rows in any order in, neurons in order of layer and index out. Everything goes when the context ends."""
 
     def __init__(self, path: Path):
+        self._path = path
         self._rows = sqlite3.connect(path, isolation_level=None)
         # Nothing in it outlives the import, so it need not survive a power cut.
         self._rows.execute("PRAGMA journal_mode = OFF")
@@ -78,9 +81,13 @@ class Spool:
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._rows.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise InvalidInput(
+                f"the rows cannot be kept in {self._path.parent}: {error}; expected room for the unpacked export there"
+            ) from None
 
     def add_record(self, layer: int, index: int, record: BinnedRecord, place: str) -> None:
         row = (
@@ -99,16 +106,18 @@ class Spool:
         inserting = "INSERT INTO feature VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         return self._rows.execute(inserting, (layer, index, share_active)).rowcount == 1
 
-    def leave_out(self, layer: int, index: int) -> None:
-        """This neuron will not come out: a row of it could not be read, so its best records are not known."""
-        self._rows.execute("INSERT INTO left_out VALUES (?, ?) ON CONFLICT DO NOTHING", (layer, index))
+    def leave_out(self, layer: int, index: int) -> bool:
+        """This neuron will not come out: a row of it could not be read, so its best records are not known. Whether
+        this is new."""
+        inserting = "INSERT INTO left_out VALUES (?, ?) ON CONFLICT DO NOTHING"
+        return self._rows.execute(inserting, (layer, index)).rowcount == 1
 
     def n_records(self) -> int:
         """How many records the neurons that come out had in all."""
         return int(self._rows.execute(_N_ROWS).fetchone()[0])
 
     def n_without_records(self) -> int:
-        """How many neurons have a feature row and no record."""
+        """How many neurons have a feature row and no activation row, not even one that could not be used."""
         return int(self._rows.execute(_N_WITHOUT_RECORDS).fetchone()[0])
 
     def neurons(self) -> Iterator[SpooledNeuron]:

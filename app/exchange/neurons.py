@@ -10,9 +10,15 @@ from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import InvalidInput
-from app.exchange.activations import CheckedNeuron, ImportedNeuron, ImportedRecord, checked_neuron
+from app.exchange.activations import (
+    MOST_RECORDS_PER_BAND,
+    CheckedNeuron,
+    ImportedNeuron,
+    ImportedRecord,
+    checked_neuron,
+)
 from app.exchange.excerpts import StoredExcerpt, store_excerpts
-from app.exchange.report import ImportReport
+from app.exchange.report import ImportReport, counted
 from app.exchange.subjects import check_takes_activations, imported_corpus, imported_subject
 from app.neurons.models import MLP, Neuron
 from app.neurons.storing import ActivationTuple, insert_activations
@@ -41,6 +47,7 @@ class NeuronWriter:
         self._report = report
         self._batch: list[CheckedNeuron] = []
         self._n_records = 0
+        self._n_cut = 0
         self._first_places: dict[Place, str] = {}
         with database.reading() as session:
             check_takes_activations(session, subject_name)
@@ -49,8 +56,12 @@ class NeuronWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self.flush()
+        if kind is not None:
+            return
+        self.flush()
+        if self._n_cut:
+            cut = counted(self._n_cut, "record")
+            self._report.remarks.append(f"{cut} not kept: beyond the first {MOST_RECORDS_PER_BAND} of a band")
 
     def add(self, neuron: ImportedNeuron, place: str) -> None:
         """place: of the neuron in its file, for the report: "FILE" or "FILE, line N"."""
@@ -80,6 +91,7 @@ class NeuronWriter:
         self._report.n_neurons += len(new)
         self._report.n_records += sum(neuron.n_records for neuron in new)
         self._report.n_already_there += len(batch) - len(new)
+        self._n_cut += sum(neuron.n_cut for neuron in new)
 
 
 def _store(session: Session, subject_name: str, batch: Sequence[CheckedNeuron]) -> list[CheckedNeuron]:
@@ -122,8 +134,9 @@ def _neuron_row(subject_id: int, neuron: CheckedNeuron, excerpts: dict[bytes, St
         "site": MLP,
         "layer": neuron.layer,
         "index": neuron.index,
-        "maximum_excerpt": None if peak is None else excerpts[peak.text.hash].position,
-        "maximum_token": None if peak is None else int(peak.activations.argmax()),
+        "maximum": peak.maximum,
+        "maximum_excerpt": excerpts[peak.text.hash].position,
+        "maximum_token": int(peak.activations.argmax()),
         **neuron.statistics,
     }
 

@@ -5,6 +5,11 @@ import io
 from dataclasses import dataclass, field
 
 
+def counted(n: int, noun: str) -> str:
+    """`1 neuron`, `1,200 neurons`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Reject:
     """Something an import did not take. place: "FILE" or "FILE, line N". reason: what was found and expected."""
@@ -46,7 +51,7 @@ class ImportReport:
             (self.n_explanations, "explanation"),
             (self.n_scores, "score"),
         )
-        taken = ", ".join(f"{n:,} {noun}{'' if n == 1 else 's'}" for n, noun in counts if n) or "nothing new"
+        taken = ", ".join(counted(n, noun) for n, noun in counts if n) or "nothing new"
         there = f"; {self.n_already_there:,} already there" if self.n_already_there else ""
         rejected = f"; {len(self.rejects):,} rejected" if self.rejects else ""
         remarks = "".join(f"; {remark}" for remark in self.remarks)

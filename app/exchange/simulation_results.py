@@ -9,16 +9,17 @@ from typing import Any
 
 from app.database import Database
 from app.errors import InvalidInput
-from app.exchange.explained import checked_name
+from app.exchange.explained import checked_explainer, checked_method
 from app.exchange.explanations import ExplanationWriter, ImportedExplanation, ImportedScore, SimulatedSequence
 from app.exchange.json_files import files_below, read_json_lines
 from app.exchange.neuron_record_format import read_list, read_object
 from app.exchange.report import ImportReport
 from app.exchange.storable import finite
+from app.explanations.methods import IMPORTED
 
 METHOD, EXPLAINER = "original", "openai:gpt-4"
-PROMPT_PACK = "imported"
-METRIC, SCORER = "simulation", "imported"
+PROMPT_PACK = IMPORTED
+METRIC, SCORER = "simulation", IMPORTED
 VALUE = "ev_correlation_score"
 OTHER_VALUES = ("rsquared_score", "absolute_dev_explained_score")
 UNDEFINED = f"the imported file gives no {VALUE}, as for activations that are all the same"
@@ -39,8 +40,8 @@ def import_simulation_results(
     all its scores is a reject, and nothing of it is stored.
     Errors: InvalidInput when there is no file, or for a name that cannot be stored; UnknownName without the subject.
     """
-    checked_name(method, "method")
-    checked_name(explainer, "explainer")
+    checked_method(method)
+    checked_explainer(explainer)
     files = files_below(path, ".jsonl")
     with ExplanationWriter(database, subject, report) as writer:
         for file in files:

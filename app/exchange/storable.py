@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -33,6 +35,18 @@ def finite(number: Any) -> float | None:
         return float(number) if math.isfinite(number) else None
     except OverflowError:
         return None
+
+
+def first_wrong_number(values: Sequence[Any]) -> int | None:
+    """The index of the first value that is no number or NaN, None where all are numbers.
+
+    Of most lists none is looked at alone: there are millions of values, and a sum tells of any NaN.
+    """
+    with suppress(OverflowError):
+        if set(map(type, values)) <= {float, int} and not math.isnan(sum(values)):
+            return None
+    wrong = (index for index, value in enumerate(values) if type(value) not in _NUMBERS or value != value)
+    return next(wrong, None)
 
 
 def storable_json(content: Any) -> Any:

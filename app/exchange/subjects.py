@@ -7,18 +7,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, InvalidInput
+from app.errors import Conflict
 from app.neurons.models import Corpus, Recording, SubjectModel
+from app.neurons.names import check_subject_name
 
-LONGEST_NAME = 100
 UNKNOWN = "unknown"
 """Stands where an import does not say the revision, architecture or number type of a model."""
 
 
 def check_takes_activations(session: Session, name: str) -> None:
     """Errors: InvalidInput for a name that no subject may have; Conflict for a subject that was recorded here."""
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable() or "/" in name:
-        raise InvalidInput(f"the subject name is {name!r}; expected 1 to {LONGEST_NAME} characters without a slash")
+    check_subject_name(name)
     subject_id = session.scalar(sa.select(SubjectModel.id).where(SubjectModel.name == name))
     if subject_id is not None and is_recorded(session, subject_id):
         raise Conflict(f"{name} was recorded here; only explanations and scores can be imported for it, no activations")

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import METHOD_TITLES, method_title
 from app.explanations.models import DONE, FAILED, Explanation, Score
 from app.neurons.contexts import ExplanationBeside, MethodBeside, ScoreBeside
 
@@ -34,7 +34,7 @@ def explanations_beside(session: Session, neuron_id: int) -> tuple[MethodBeside,
     return tuple(
         MethodBeside(
             method,
-            METHOD_TITLES.get(method, method),
+            method_title(method),
             tuple(_beside(row, tuple(scores.get(row.id, ()))) for row in rows if row.method == method),
         )
         for method in sorted({row.method for row in rows}, key=_paper_order)

@@ -13,7 +13,7 @@ from app.neurons.contexts import BandShown, ExcerptShown
 from app.neurons.heatmap import heatmap_spans
 from app.neurons.models import ActivationRow, Excerpt
 from app.neurons.reading import STORED_FLOAT
-from app.neurons.records import BANDS, BOTTOM, RANDOM, ActivationRecord, Side
+from app.neurons.records import BANDS, BOTTOM, RANDOM, ActivationRecord, Float16Array, Side
 
 EVERY_RANK = range(2**31 - 1)
 
@@ -56,7 +56,7 @@ def _depth(session: Session, neuron_id: int) -> float:
     """How far below 0 the most negative record goes, which is the first of its band."""
     first = (ActivationRow.neuron_id == neuron_id, ActivationRow.band == BOTTOM, ActivationRow.rank == 0)
     stored = session.scalar(sa.select(ActivationRow.activations).where(*first))
-    return 0.0 if not stored else max(0.0, -float(np.frombuffer(stored, STORED_FLOAT).min()))
+    return 0.0 if not stored else max(0.0, -_smallest(np.frombuffer(stored, STORED_FLOAT)))
 
 
 def bands_shown(
@@ -117,9 +117,14 @@ def _records(neuron_id: int) -> sa.Select[*tuple[Any, ...]]:
 
 def _excerpt(row: sa.Row[*tuple[Any, ...]], side: Side, scale: float, every_value: bool) -> ExcerptShown:
     record = _record(row)
-    strongest = row.maximum if side == "positive" else float(record.activations.min(initial=0.0))
+    strongest = row.maximum if side == "positive" else _smallest(record.activations)
     spans = heatmap_spans(record, scale, merge_silent=not every_value, side=side)
     return ExcerptShown(row.rank, strongest, spans)
+
+
+def _smallest(activations: Float16Array) -> float:
+    """0 for an excerpt without tokens."""
+    return float(activations.min()) if len(activations) else 0.0
 
 
 def _record(row: sa.Row[*tuple[Any, ...]]) -> ActivationRecord:

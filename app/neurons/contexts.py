@@ -62,7 +62,6 @@ class SubjectSummary:
 
     name: str
     n_layers: int
-    n_neurons_per_layer: int
     n_neurons: int
     has_negative_side: bool = False
 
@@ -213,7 +212,7 @@ class NeuronView:
 class NeuronPage(PageContext):
     """What templates/neurons/neuron.html shows.
 
-    subject: the subject model.
+    subject_name: of the subject model.
     place: which neuron.
     figures: its statistics.
     maximum_place: the token with its largest activation, or null where that is unknown.
@@ -229,7 +228,7 @@ class NeuronPage(PageContext):
     """
 
     template: ClassVar[str] = "neurons/neuron.html"
-    subject: SubjectSummary
+    subject_name: str
     place: NeuronPlace
     figures: NeuronFigures
     maximum_place: TokenPlace | None

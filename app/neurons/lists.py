@@ -15,6 +15,11 @@ from app.neurons.models import MLP, Neuron, SubjectModel
 
 MOST_REASONS_SHOWN = 20
 COLUMNS = ("layer", "neuron")
+N_PLACES_PER_QUERY = 500
+"""Both databases limit the parameters of one statement."""
+
+Place = tuple[int, int]
+"""Layer and index."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,10 @@ def listed_neurons(
     """
     chosen: dict[int, Neuron] = {}
     reasons: list[str] = []
-    for line, row in _rows(listed):
-        found = _neuron_of(session, subject, row)
+    lines = [(line, _place(row)) for line, row in _rows(listed)]
+    here = _neurons_at(session, subject, [place for _, place in lines if not isinstance(place, str)])
+    for line, place in lines:
+        found = place if isinstance(place, str) else here.get(place) or _unknown(subject, place)
         reason = found if isinstance(found, str) else _objection(found, chosen, objection)
         if reason is not None:
             reasons.append(f"{listed.file_name}, line {line}: {reason}")
@@ -101,8 +108,8 @@ def _rows(listed: ListedNeurons) -> list[tuple[int, dict[str, str | None]]]:
         raise InvalidInput(f"{listed.file_name}, line {reader.reader.line_num}: not CSV ({error})") from None
 
 
-def _neuron_of(session: Session, subject: SubjectModel, row: dict[str, str | None]) -> Neuron | str:
-    """The neuron of a row, or the reason why there is none."""
+def _place(row: dict[str, str | None]) -> Place | str:
+    """The place that a row names, or the reason why it names none."""
     place = []
     for column in COLUMNS:
         text = (row[column] or "").strip()
@@ -110,8 +117,22 @@ def _neuron_of(session: Session, subject: SubjectModel, row: dict[str, str | Non
             return f"{column} {text!r} is not a whole number from 0"
         place.append(int(text))
     layer, index = place
-    here = (Neuron.subject_id == subject.id, Neuron.site == MLP, Neuron.layer == layer, Neuron.index == index)
-    return session.scalar(sa.select(Neuron).where(*here)) or f"{subject.name} has no neuron {layer}:{index}"
+    return layer, index
+
+
+def _neurons_at(session: Session, subject: SubjectModel, places: Sequence[Place]) -> dict[Place, Neuron]:
+    """Those neurons of the subject that are there."""
+    mine = sa.select(Neuron).where(Neuron.subject_id == subject.id, Neuron.site == MLP)
+    groups = (places[first : first + N_PLACES_PER_QUERY] for first in range(0, len(places), N_PLACES_PER_QUERY))
+    return {
+        (neuron.layer, neuron.index): neuron
+        for group in groups
+        for neuron in session.scalars(mine.where(sa.tuple_(Neuron.layer, Neuron.index).in_(group)))
+    }
+
+
+def _unknown(subject: SubjectModel, place: Place) -> str:
+    return f"{subject.name} has no neuron {place[0]}:{place[1]}"
 
 
 def _objection(neuron: Neuron, chosen: dict[int, Neuron], objection: Callable[[Neuron], str | None]) -> str | None:

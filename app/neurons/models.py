@@ -152,7 +152,7 @@ class ActivationRow(Base):
     """A neuron's activations on one excerpt, as kept; app/neurons/records.py says what the bands are."""
 
     __tablename__ = "activation_record"
-    # Clustered by neuron on SQLite: a neuron page reads its thirty rows from neighbouring pages.
+    # Clustered by neuron on SQLite: a neuron page reads its dozens of rows from neighbouring pages.
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     neuron_id: Mapped[int] = mapped_column(sa.ForeignKey("neuron.id"), primary_key=True)
@@ -160,6 +160,6 @@ class ActivationRow(Base):
     rank: Mapped[int] = mapped_column(primary_key=True)
     excerpt_id: Mapped[int] = mapped_column(sa.ForeignKey("excerpt.id"))
     maximum: Mapped[float]
-    """Over the tokens that count."""
+    """Over the tokens that count; in the band `bottom` the minimum over them."""
     activations: Mapped[bytes]
     """float16, little endian, shape (tokens,); 0 at tokens that do not count."""

@@ -42,7 +42,7 @@ def neuron_list(
     if subject_name is None and not subjects:
         return NeuronListPage(unfinished, subjects, None, None, (), None, None)
     subject = subject_named(session, subjects[0].name if subject_name is None else subject_name)
-    summary = queries.summary_of(session, subject)
+    summary = next(each for each in subjects if each.name == subject.name)
     layer = _layer(layer_text, summary)
     # One neuron more than shown tells whether there is another page, without counting.
     neurons = queries.neurons_by_maximum(
@@ -74,7 +74,7 @@ def neuron_page(session: Session, neuron: Neuron, methods: tuple[MethodBeside, .
     ]
     previous, following = queries.neighbours(session, neuron)
     return NeuronPage(
-        subject=queries.summary_of(session, neuron.subject),
+        subject_name=neuron.subject.name,
         place=NeuronPlace(neuron.layer, neuron.index),
         figures=queries.figures_of(neuron),
         maximum_place=_token_place(neuron.maximum_excerpt, neuron.maximum_token),
@@ -158,6 +158,6 @@ def _layer(text: str, subject: SubjectSummary) -> int | None:
     """The layer of the filter; empty means all. A form sends the empty choice as an empty text."""
     if not text:
         return None
-    if not text.isdecimal() or int(text) >= subject.n_layers:
-        raise InvalidInput(f"layer {text!r}; {subject.name} has the layers 0 to {subject.n_layers - 1}")
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) >= subject.n_layers:
+        raise InvalidInput(f"layer {text[:30]!r}; {subject.name} has the layers 0 to {subject.n_layers - 1}")
     return int(text)

@@ -37,7 +37,7 @@ def summary_of(session: Session, subject: SubjectModel) -> SubjectSummary:
     # Without statistics nothing but the top and random records is kept, whatever the polarity.
     chosen = settings or {}
     has_negative_side = chosen.get("polarity") == BOTH and chosen.get("statistics", True)
-    return SubjectSummary(subject.name, subject.n_layers, subject.n_neurons_per_layer, n_neurons, has_negative_side)
+    return SubjectSummary(subject.name, subject.n_layers, n_neurons, has_negative_side)
 
 
 def neurons_by_maximum(

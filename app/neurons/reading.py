@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session, contains_eager
 from app.errors import UnknownName
 from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron, Recording, SubjectModel
 from app.neurons.records import BOTTOM, RANDOM, TOP, ActivationRecord, Float16Array, NeuronRecords, Side
+from app.neurons.storing import DONE
 
 STORED_FLOAT = np.dtype("<f2")
 CUTOFF_QUANTILE = 0.9
@@ -47,7 +48,7 @@ def neuron_at(session: Session, subject_name: str, layer: int, index: int) -> Ne
 
 def is_readable(subject_id: sa.ColumnExpressionArgument[int]) -> sa.ColumnElement[bool]:
     """Condition: the subject's recording is whole. A subject without a recording was imported, and is whole too."""
-    half_written = sa.exists().where(Recording.subject_id == subject_id, Recording.status != "done")
+    half_written = sa.exists().where(Recording.subject_id == subject_id, Recording.status != DONE)
     return ~half_written
 
 

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.database import utc_now
 from app.errors import Conflict, UnknownName
 from app.neurons.models import Excerpt, Neuron, Recording, RecordingPart, SubjectModel
-from app.neurons.storing import DONE, WRITING, remove_recorded, require_writing, status_query
+from app.neurons.storing import DONE, WRITING, is_recording, remove_layer, require_writing, status_query
 
 FAILED = "failed"
 CANCELLED = "cancelled"
@@ -58,21 +59,14 @@ def missing_chunks(session: Session, recording: Recording, chunks: Sequence[rang
     if _has_stored_layer(session, recording):
         return []
     n_layers = sa.select(SubjectModel.n_layers).where(SubjectModel.id == recording.subject_id).scalar_subquery()
-    recorded = set(
-        session.scalars(
-            sa.select(RecordingPart.first_excerpt)
-            .where(RecordingPart.recording_id == recording.id)
-            .group_by(RecordingPart.first_excerpt)
-            .having(sa.func.count() == n_layers)
-        )
+    stretches = (
+        sa.select(RecordingPart.first_excerpt, RecordingPart.n_excerpts)
+        .where(RecordingPart.recording_id == recording.id)
+        .group_by(RecordingPart.first_excerpt, RecordingPart.n_excerpts)
+        .having(sa.func.count() == n_layers)
     )
-    return [chunk for chunk in chunks if chunk.start not in recorded]
-
-
-def stored_layers(session: Session, recording: Recording) -> set[int]:
-    """Layers whose neurons are stored."""
-    first_neurons = sa.select(Neuron.layer).where(Neuron.subject_id == recording.subject_id, Neuron.index == 0)
-    return set(session.scalars(first_neurons))
+    recorded = {(first, n_excerpts) for first, n_excerpts in session.execute(stretches)}
+    return [chunk for chunk in chunks if (chunk.start, len(chunk)) not in recorded]
 
 
 def _has_stored_layer(session: Session, recording: Recording) -> bool:
@@ -80,7 +74,7 @@ def _has_stored_layer(session: Session, recording: Recording) -> bool:
 
 
 def store_part(session: Session, recording: Recording, part: NewPart) -> None:
-    """Stores a part unless it is there: of the same stretch, all parts are the same.
+    """Stores a part unless one of the same stretch is there: whichever is kept, the parts join to the same recording.
 
     Errors: Conflict when the recording has ended, or another process has replaced it.
     """
@@ -94,16 +88,35 @@ def store_part(session: Session, recording: Recording, part: NewPart) -> None:
         "seconds": part.seconds,
         "content": part.content,
     }
-    session.execute(dialect.insert(RecordingPart).values(row).on_conflict_do_nothing())
+    inserting = dialect.insert(RecordingPart).values(row)
+    changes = {name: inserting.excluded[name] for name in ("n_excerpts", "seconds", "content")}
+    session.execute(
+        inserting.on_conflict_do_update(
+            index_elements=["recording_id", "first_excerpt", "layer"],
+            set_=changes,
+            # A longer or shorter one is of another plan, and is of no use beside this one's.
+            where=RecordingPart.n_excerpts != inserting.excluded.n_excerpts,
+        )
+    )
 
 
-def parts_of_layer(session: Session, recording: Recording, layer: int) -> Sequence[bytes]:
-    """The parts of a layer in the order of the corpus; none once the layer is stored."""
-    return session.scalars(
-        sa.select(RecordingPart.content)
+def parts_of_layer(session: Session, recording: Recording, layer: int, n_excerpts: int) -> list[bytes]:
+    """The parts of a layer in the order of the corpus; none once the layer is stored. n_excerpts: of the corpus.
+
+    Errors: Conflict when they do not make up the whole corpus.
+    """
+    rows = session.execute(
+        sa.select(RecordingPart.n_excerpts, RecordingPart.content)
         .where(RecordingPart.recording_id == recording.id, RecordingPart.layer == layer)
         .order_by(RecordingPart.first_excerpt)
     ).all()
+    n_recorded = sum(row.n_excerpts for row in rows)
+    if rows and n_recorded != n_excerpts:
+        raise Conflict(
+            f"the parts of layer {layer} have {n_recorded} excerpts, expected {n_excerpts}; another process changes "
+            "this recording, or it has to be cancelled and begun again"
+        )
+    return [row.content for row in rows]
 
 
 def add_up_seconds(session: Session, recording: Recording) -> None:
@@ -116,45 +129,63 @@ def add_up_seconds(session: Session, recording: Recording) -> None:
     session.execute(sa.update(Recording).where(Recording.id == recording.id).values(seconds=seconds.scalar_subquery()))
 
 
-def add_devices(session: Session, recording_id: int, devices: Iterable[str]) -> None:
+def add_devices(session: Session, recording: Recording, devices: Iterable[str]) -> None:
     """Notes in the provenance on which devices a recording was made; nothing when it is gone."""
-    recording = session.get(Recording, recording_id, with_for_update=True)
-    if recording is not None:
-        known = {*recording.provenance.get("devices", []), *devices}
-        recording.provenance = recording.provenance | {"devices": sorted(known)}
+    stored = _held(session, recording)
+    if stored is not None:
+        known = {*stored.provenance.get("devices", []), *devices}
+        stored.provenance = stored.provenance | {"devices": sorted(known)}
 
 
-def reopen_recording(session: Session, recording: Recording) -> None:
-    """Lets a failed or cancelled recording go on with what it has kept."""
-    session.execute(
-        sa.update(Recording)
-        .where(Recording.id == recording.id, Recording.status.in_((FAILED, CANCELLED)))
-        .values(status=WRITING, failure=None)
-    )
+def reopen_recording(session: Session, recording: Recording) -> Recording:
+    """Lets a failed or cancelled recording go on with what it has kept; returns it as it is stored now.
+
+    Reopened, it counts as created now: processes that worked on it before take it for another one, and stop.
+    Errors: Conflict when another process has replaced it.
+    """
+    stored = _held(session, recording)
+    if stored is None:
+        raise Conflict("another process has begun this recording anew in the meantime")
+    if stored.status in (FAILED, CANCELLED):
+        stored.status, stored.failure, stored.created_at = WRITING, None, utc_now()
+        session.flush()
+    return stored
 
 
-def fail_recording(session: Session, recording_id: int, reason: str) -> None:
+def _held(session: Session, recording: Recording) -> Recording | None:
+    """The recording's row, which nobody else changes until the end of this transaction; None when it is gone."""
+    query = sa.select(Recording).where(is_recording(recording)).with_for_update()
+    return session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+
+
+def fail_recording(session: Session, recording: Recording, reason: str) -> None:
     """Ends a recording that cannot go on, for a reason said in one sentence; what it has kept stays."""
     session.execute(
         sa.update(Recording)
-        .where(Recording.id == recording_id, Recording.status == WRITING)
+        .where(is_recording(recording), Recording.status == WRITING)
         .values(status=FAILED, failure=reason)
     )
 
 
 def cancel_recording(session: Session, name: str) -> Recording:
-    """Ends an unfinished recording and removes what it has kept. Cancelling twice changes nothing.
+    """Ends an unfinished recording. What it has kept is for remove_cancelled_layer. Cancelling twice changes nothing.
 
     Errors: UnknownName when there is none of that name, Conflict when it is done.
     """
     recording = recording_named(session, name)
     ended = session.execute(
         sa.update(Recording)
-        .where(Recording.id == recording.id, Recording.status != DONE)
+        .where(is_recording(recording), Recording.status != DONE)
         .values(status=CANCELLED, failure=None)
         .returning(Recording.id)
     )
     if ended.first() is None:
         raise Conflict(f"the recording {name} is done and cannot be cancelled")
-    remove_recorded(session, recording)
     return recording
+
+
+def remove_cancelled_layer(session: Session, recording: Recording, layer: int) -> None:
+    """Removes what a cancelled recording has kept of a layer; nothing when it goes on, or another has its id."""
+    stored = _held(session, recording)
+    if stored is not None and stored.status == CANCELLED:
+        remove_layer(session, recording, layer)

@@ -1,6 +1,6 @@
 """Writes a recording into the tables: subject, corpus and excerpts once, then one layer of neurons after the other.
 
-Knows how to write 1.4 million rows fast on both databases; not where their numbers come from, and never commits.
+Knows how to write millions of rows fast on both databases; not where their numbers come from, and never commits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -116,9 +116,24 @@ def store_layer(session: Session, recording: Recording, recorded: LayerRecording
     )
 
 
+def stored_layers(session: Session, recording: Recording) -> set[int]:
+    """Layers whose neurons are stored."""
+    first_neurons = sa.select(Neuron.layer).where(
+        Neuron.subject_id == recording.subject_id, Neuron.site == MLP, Neuron.index == 0
+    )
+    return set(session.scalars(first_neurons))
+
+
 def finish_recording(session: Session, recording: Recording) -> None:
-    """Lets readers see the recording. Errors: Conflict when it has ended, or another process has replaced it."""
+    """Lets readers see the recording.
+
+    Errors: Conflict when it has ended, another process has replaced it, or a layer is missing.
+    """
     require_writing(session, recording)
+    n_layers = session.get_one(SubjectModel, recording.subject_id).n_layers
+    n_stored = len(stored_layers(session, recording))
+    if n_stored != n_layers:
+        raise Conflict(f"{n_stored} of {n_layers} layers of this recording are stored; expected all of them")
     session.execute(sa.update(Recording).where(Recording.id == recording.id).values(status=DONE))
 
 
@@ -127,19 +142,23 @@ def remove_unfinished(session: Session, recording: Recording) -> None:
 
     Its corpus stays: that is whole, and the next recording of the same text finds it.
     """
-    if session.scalar(status_query(recording)) in (None, DONE):
+    if session.scalar(status_query(recording).with_for_update()) in (None, DONE):
         return
-    remove_recorded(session, recording)
+    for layer in range(session.get_one(SubjectModel, recording.subject_id).n_layers):
+        remove_layer(session, recording, layer)
     session.execute(sa.delete(Recording).where(Recording.id == recording.id))
     session.execute(sa.delete(SubjectModel).where(SubjectModel.id == recording.subject_id))
 
 
-def remove_recorded(session: Session, recording: Recording) -> None:
-    """Removes what an unfinished recording has kept so far, parts and neurons; the recording itself stays."""
-    neurons = sa.select(Neuron.id).where(Neuron.subject_id == recording.subject_id)
-    session.execute(sa.delete(RecordingPart).where(RecordingPart.recording_id == recording.id))
+def remove_layer(session: Session, recording: Recording, layer: int) -> None:
+    """Removes what an unfinished recording has kept of a layer, parts and neurons."""
+    of_layer = (Neuron.subject_id == recording.subject_id, Neuron.site == MLP, Neuron.layer == layer)
+    session.execute(
+        sa.delete(RecordingPart).where(RecordingPart.recording_id == recording.id, RecordingPart.layer == layer)
+    )
+    neurons = sa.select(Neuron.id).where(*of_layer)
     session.execute(sa.delete(ActivationRow).where(ActivationRow.neuron_id.in_(neurons)))
-    session.execute(sa.delete(Neuron).where(Neuron.subject_id == recording.subject_id))
+    session.execute(sa.delete(Neuron).where(*of_layer))
 
 
 def require_writing(session: Session, recording: Recording) -> None:
@@ -155,8 +174,13 @@ def require_writing(session: Session, recording: Recording) -> None:
 
 def status_query(recording: Recording) -> sa.Select[Any]:
     """Finds a recording's status; nothing when it was removed, even if another has its id now."""
+    return sa.select(Recording.status).where(is_recording(recording))
+
+
+def is_recording(recording: Recording) -> sa.ColumnElement[bool]:
+    """Whether a row is this recording."""
     # SQLite gives the id of a removed row to the next one, so the id alone may name somebody else's recording.
-    return sa.select(Recording.status).where(Recording.id == recording.id, Recording.created_at == recording.created_at)
+    return sa.and_(Recording.id == recording.id, Recording.created_at == recording.created_at)
 
 
 def _neuron_rows(subject_id: int, recorded: LayerRecording) -> list[dict[str, Any]]:
@@ -195,7 +219,7 @@ def _activation_rows(
 
 
 def insert_activations(connection: sa.Connection, rows: Iterable[ActivationTuple]) -> None:
-    """Each database's own fast way: with thirty rows per neuron, generic inserts take several times as long."""
+    """Each database's own fast way: with dozens of rows per neuron, generic inserts take several times as long."""
     columns = "neuron_id, band, rank, excerpt_id, maximum, activations"
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"INSERT INTO activation_record ({columns}) VALUES (?, ?, ?, ?, ?, ?)", list(rows))

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import method_title
 from app.studies.audit import AuditLine
 from app.studies.protocol import Protocol
 from app.studies.results.summary import StudyResults
@@ -41,8 +41,8 @@ def sharing_in_words(protocol: Protocol) -> str:
 
 
 def evidence_in_words(protocol: Protocol) -> str:
-    """Which excerpts stand beside the descriptions, as a clause."""
-    bands = " and ".join(f"{n} {band}" for band, n in protocol.evidence.items() if n)
+    """Which excerpts stand beside the descriptions, as a clause; a neuron may have fewer."""
+    bands = "up to " + " and ".join(f"{n} {band}" for band, n in protocol.evidence.items() if n)
     return bands if protocol.shows_explained else f"{bands}, without those that the explainer saw"
 
 
@@ -69,7 +69,7 @@ def checks_in_words(protocol: Protocol) -> str:
 
 def condition_titles(conditions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """(title of the method, explainer) of (method, explainer)."""
-    return tuple((METHOD_TITLES.get(method, method), explainer) for method, explainer in conditions)
+    return tuple((method_title(method), explainer) for method, explainer in conditions)
 
 
 def citation(results: StudyResults, version: str) -> str:

@@ -93,7 +93,8 @@ def _create_tables() -> None:
 
 
 def downgrade() -> None:
-    """What older versions cannot hold goes: sides, scores, neurons without the statistics they require."""
+    """What older versions cannot hold goes: the negative side, scores, recordings in parts. Statistics that they
+    require and that are unknown become 0."""
     for table in ("simulated_excerpt", "score", "recording_part"):
         op.drop_table(table)
     op.execute("DELETE FROM explanation WHERE side <> 'positive'")

@@ -67,7 +67,7 @@ def statistics_of(database: Database, subject: str = SUBJECT) -> dict[tuple[int,
 
 
 def _present(neuron: Neuron) -> Json:
-    values = {name: getattr(neuron, name) for name in STATISTICS}
+    values = {name: getattr(neuron, name) for name in (*STATISTICS, "maximum")}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -25,12 +25,12 @@ from tests.factories import make_neuron, make_subject
 
 
 def test_a_whole_export_gives_neurons_statistics_and_explanations(database: Database, tmp_path: Path) -> None:
-    write_batch(tmp_path, "activations", [activation_row(3, [0, 1.5]), activation_row(3, [2.5, -0.25])])
+    write_batch(tmp_path, "activations", [activation_row(3, [0, 1.5]), activation_row(3, [2.5, 0.25])])
     write_batch(tmp_path, "features", [feature_row(3, frac_nonzero=0.125, dataclass_name="Feature")])
     write_batch(tmp_path, "explanations", [explanation_row(3, ' "names of rivers" ')])
     report = imported(database, tmp_path)
     assert report.summary() == "Imported neuronpedia: 1 neuron, 2 records, 1 explanation"
-    assert records_of(database) == {(6, 3, "top"): [(["<2.5>", " t1"], [2.5, -0.25]), (["<0>", " t1"], [0.0, 1.5])]}
+    assert records_of(database) == {(6, 3, "top"): [(["<2.5>", " t1"], [2.5, 0.25]), (["<0>", " t1"], [0.0, 1.5])]}
     assert statistics_of(database) == {(6, 3): {"maximum": 2.5, "share_active": 0.125}}
     with database.reading() as session:
         subject = session.scalars(sa.select(SubjectModel)).one()
@@ -47,6 +47,16 @@ def test_rows_of_a_neuron_may_lie_in_any_batch_of_any_form(database: Database, t
     write_batch(tmp_path, "activations", [other], source=Path("v1/gpt2-small/7"))
     assert imported(database, tmp_path).rejects == []
     assert stored_values(database) == {(6, 2): [[5.0], [4.0]], (6, 10): [[3.0], [2.0], [1.0]], (7, 10): [[6.0]]}
+
+
+def test_the_share_of_tokens_that_are_not_0_is_no_share_above_0_where_some_are_below(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = [activation_row(1, [2.5, -0.25]), activation_row(1, [0, 1]), activation_row(2, [0, 1])]
+    write_batch(tmp_path, "activations", rows)
+    write_batch(tmp_path, "features", [feature_row(1, frac_nonzero=1), feature_row(2, frac_nonzero=0.5)])
+    imported(database, tmp_path)
+    assert statistics_of(database) == {(6, 1): {"maximum": 2.5}, (6, 2): {"maximum": 1.0, "share_active": 0.5}}
 
 
 @pytest.mark.parametrize("below", ["", "v1", "v1/gpt2-small", "v1/gpt2-small/6-mlp", "v1/gpt2-small/6-mlp/activations"])
@@ -76,7 +86,7 @@ def test_of_the_bins_only_the_highest_counts(database: Database, tmp_path: Path)
     write_batch(tmp_path, "activations", rows)
     report = imported(database, tmp_path)
     assert stored_values(database) == {(6, 1): [[6.0], [5.0], [3.0]], (6, 2): [[0.5]]}
-    assert report.remarks == ["1 activation rows not kept: lower bins, beyond the best 20, the same twice"]
+    assert report.remarks == ["1 activation row not kept: lower bins, beyond the best 20, the same twice"]
 
 
 def test_excerpts_of_equal_maximum_keep_the_order_of_the_files(database: Database, tmp_path: Path) -> None:

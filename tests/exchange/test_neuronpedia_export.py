@@ -159,6 +159,23 @@ def test_an_earlier_export_stays_unless_it_may_be_overwritten(
     assert [row["description"] for row in rows_in(batch(tmp_path, 1))] == ["At 1:2."]
 
 
+def test_an_export_that_fails_half_way_leaves_the_earlier_batches(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_explained_neurons(database, (1, 1), (1, 2))
+    monkeypatch.setattr(neuronpedia_export, "N_ROWS_PER_BATCH", 1)
+    exported(database, tmp_path)
+
+    def full(file: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(neuronpedia_export, "write_whole", full)
+    with pytest.raises(InvalidInput, match="cannot be written: No space"):
+        exported(database, tmp_path, neurons=[(1, 2)], overwrite=True)
+    assert batch(tmp_path, 1, 0).exists()
+    assert batch(tmp_path, 1, 1).exists()
+
+
 def test_the_same_explanations_give_the_same_bytes(database: Database, tmp_path: Path) -> None:
     store_explained_neurons(database, (0, 1), (0, 2))
     exported(database, tmp_path / "a")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_a_row_without_certain_values_leaves_its_neuron_out(database: Database, 
     write_batch(tmp_path, "activations", rows)
     report = imported(database, tmp_path)
     assert rejects(report) == [
-        ("batch-0.jsonl.gz, line 2", "values[1] is None; expected a number; neuron 6:1 is left out"),
+        ("batch-0.jsonl.gz, line 2", "values[1] is null; expected a number; neuron 6:1 is left out"),
         ("batch-0.jsonl.gz, line 3", "values[0] is nan; expected a number; neuron 6:2 is left out"),
         (
             "batch-0.jsonl.gz, line 5",
@@ -80,6 +81,9 @@ def test_lines_that_are_no_rows_are_reported_and_the_rest_is_taken(
     content = "\r\n".join(lines).encode() + b'\n{"tokens": "\xff"}'
     write_bytes(tmp_path, "activations", content, suffix=".jsonl")
     found = rejects(imported(database, tmp_path))
+    left_out = [(f"batch-0.jsonl, line {line}", f"neuron 6:{index} is left out") for line, index in ((2, 1), (9, 6))]
+    assert [(place, reason.partition(",")[0]) for place, reason in found if "left out" in reason] == left_out
+    found = [(place, reason) for place, reason in found if "left out" not in reason]
     assert [place for place, _ in found] == [f"batch-0.jsonl, line {line}" for line in (2, 3, 5, 6, 7, 8, 9, 11)]
     reasons = [reason for _, reason in found]
     assert all(reason.startswith("not JSON") for reason in (reasons[0], reasons[2], reasons[7]))
@@ -88,7 +92,65 @@ def test_lines_that_are_no_rows_are_reported_and_the_rest_is_taken(
     assert reasons[4] == "modelId is 'pythia'; expected 'gpt2-small' as in the first row"
     assert reasons[5] == "index is 'four'; expected a whole number from 0"
     assert reasons[6].startswith("layer is '6-res-jb', no source of MLP neurons")
-    assert stored_values(database) == {(6, 1): [[1.0]], (6, 6): [[6.0]]}
+    assert stored_values(database) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong", ['{"modelId": ', "x" * 500, json.dumps(activation_row(9, [9], modelId="pythia")), '{"index": "2"}']
+)
+def test_a_row_that_says_not_whose_it_is_leaves_out_the_neurons_around_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setattr(neuronpedia_files, "LONGEST_LINE", 400)
+    lines = [json.dumps(activation_row(index, [value])) for index in (1, 2, 3, 4) for value in (1, 2)]
+    lines.insert(4, wrong)
+    write_bytes(tmp_path, "activations", "\n".join(lines).encode(), suffix=".jsonl")
+    # Another source has rows of its own: its first neuron is not behind the last of this one.
+    write_batch(tmp_path, "activations", [activation_row(1, [5], layer="7-mlp")], source=Path("v1/gpt2-small/7-mlp"))
+    write_batch(tmp_path, "features", [feature_row(2), feature_row(3)])
+    report = imported(database, tmp_path)
+    expected = [f"neuron 6:{index} is left out, for this may be a row of it" for index in (2, 3)]
+    assert rejects(report)[1:] == [("batch-0.jsonl, line 5", reason) for reason in expected]
+    assert stored_values(database) == {(6, 1): [[2.0], [1.0]], (6, 4): [[2.0], [1.0]], (7, 1): [[5.0]]}
+    assert report.remarks == []
+
+
+def test_a_broken_row_among_those_of_one_neuron_leaves_out_that_one(database: Database, tmp_path: Path) -> None:
+    lines = [json.dumps(activation_row(index, [value])) for index in (1, 2, 3) for value in (1, 2)]
+    lines.insert(3, "[]")
+    write_bytes(tmp_path, "activations", "\n".join(lines).encode(), suffix=".jsonl")
+    assert [reason for _, reason in rejects(imported(database, tmp_path))] == [
+        "a JSON list; expected an object",
+        "neuron 6:2 is left out, for this may be a row of it",
+    ]
+    assert list(stored_values(database)) == [(6, 1), (6, 3)]
+
+
+def test_a_cut_last_line_leaves_out_its_neuron_and_the_first_of_the_next_batch(
+    database: Database, tmp_path: Path
+) -> None:
+    rows = as_lines([activation_row(index, [value]) for index in (1, 2) for value in (1, 2)])
+    write_bytes(tmp_path, "activations", rows[:-20], suffix=".jsonl")
+    write_batch(tmp_path, "activations", [activation_row(3, [3]), activation_row(3, [4]), activation_row(4, [4])], 1)
+    assert [reason for _, reason in rejects(imported(database, tmp_path))][1:] == [
+        "neuron 6:2 is left out, for this may be a row of it",
+        "neuron 6:3 is left out, for this may be a row of it",
+    ]
+    assert list(stored_values(database)) == [(6, 1), (6, 4)]
+
+
+def test_a_neuron_whose_rows_cannot_be_used_is_not_said_to_have_none(database: Database, tmp_path: Path) -> None:
+    write_batch(tmp_path, "activations", [activation_row(1, [1]), activation_row(2, [None])])
+    write_batch(tmp_path, "features", [feature_row(2), feature_row(3)])
+    assert imported(database, tmp_path).remarks == ["1 neuron not taken: a feature row but no activation row"]
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_read(database: Database, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(b"v1/gpt2-\xff/6-mlp"))
+    write_batch(tmp_path, "activations", [activation_row(1, [1]), activation_row(2, [None])], source=folder)
+    report = imported(database, tmp_path)
+    assert stored_values(database) == {(6, 1): [[1.0]]}
+    assert report.rejects[0].place == "v1/gpt2-\ufffd/6-mlp/activations/batch-0.jsonl.gz, line 2"
 
 
 def test_a_packed_file_that_breaks_off_gives_what_came_before(database: Database, tmp_path: Path) -> None:
@@ -96,16 +158,17 @@ def test_a_packed_file_that_breaks_off_gives_what_came_before(database: Database
     whole = gzip.compress(as_lines([activation_row(index, [1, 2]) for index in (1, 1, 2, 2, 3)]), compresslevel=0)
     third_row = whole.index(b'"index": "2"')
     write_bytes(tmp_path, "activations", whole[: whole.index(b"\n", third_row) + 20])
-    write_batch(tmp_path, "activations", [activation_row(4, [4])], 1)
+    write_batch(tmp_path, "activations", [activation_row(4, [4]), activation_row(5, [5])], 1)
     write_bytes(tmp_path, "explanations", b"no gzip at all")
     write_batch(tmp_path, "explanations", [explanation_row(1)], 1)
     report = imported(database, tmp_path)
-    (place, reason), of_neuron, of_other_file = rejects(report)
+    (place, reason), of_neuron, of_next, of_other_file = rejects(report)
     assert place == "batch-0.jsonl.gz, line 4"
     assert reason.startswith("cannot be read from here on")
-    assert of_neuron == ("batch-0.jsonl.gz", "neuron 6:2 is left out: its rows may go on behind the break")
+    assert of_neuron == (place, "neuron 6:2 is left out, for this may be a row of it")
+    assert of_next == (place, "neuron 6:4 is left out, for this may be a row of it")
     assert of_other_file[0] == "batch-0.jsonl.gz, line 1"
-    assert stored_values(database) == {(6, 1): [[1.0, 2.0]], (6, 4): [[4.0]]}
+    assert stored_values(database) == {(6, 1): [[1.0, 2.0]], (6, 5): [[5.0]]}
     assert len(stored_explanations(database)) == 1
 
 
@@ -145,7 +208,7 @@ def test_explanations_that_say_nothing_or_of_nobody_are_reported(database: Datab
     ]
     write_batch(tmp_path, "explanations", rows)
     found = dict(rejects(imported(database, tmp_path)))
-    assert found["batch-0.jsonl.gz, line 1"] == "description is None; expected a text with words"
+    assert found["batch-0.jsonl.gz, line 1"] == "description is null; expected a text with words"
     assert found["batch-0.jsonl.gz, line 2"] == "description is '...'; expected a text with words"
     assert found["batch-0.jsonl.gz, line 3"] == "gpt2-tiny has no neuron 6:9 here"
     assert "prompt_pack" in found["batch-0.jsonl.gz, line 4"]

@@ -18,6 +18,7 @@ from app.exchange.neuronpedia_rows import (
     source_layer,
     type_of,
 )
+from app.exchange.storable import shown
 
 ACTIVATIONS: dict[str, Any] = {"layer": "6-mlp", "index": "17", "tokens": ["a", " b"], "values": [0, 1.5]}
 EXPLANATION: dict[str, Any] = {"layer": "6", "index": "17", "description": "names of rivers"}
@@ -37,7 +38,7 @@ def test_sources_of_mlp_neurons_name_their_layer(source: object, layer: int) -> 
 def test_every_other_source_is_refused_by_name(source: object) -> None:
     with pytest.raises(InvalidInput, match="no source of MLP neurons; expected") as refused:
         source_layer(source)
-    assert repr(source) in str(refused.value)
+    assert f"layer is {shown(source)}, no source" in str(refused.value)
 
 
 @pytest.mark.parametrize("index", ["", "-1", "1.0", "x", " 1", "²", "99999999999", None, True, 1.0])
@@ -95,7 +96,7 @@ def test_numbers_beyond_every_float_are_infinite() -> None:
         ({"values": {"0": 1}}, "not both lists"),
         ({"tokens": "ab"}, "not both lists"),
         ({"tokens": ["a", 1]}, r"tokens\[1\] is 1; expected a text"),
-        ({"values": [0, None]}, r"values\[1\] is None; expected a number"),
+        ({"values": [0, None]}, r"values\[1\] is null; expected a number"),
         ({"values": [math.nan, 1]}, r"values\[0\] is nan; expected a number"),
         ({"values": [True, 1]}, r"values\[0\] is True; expected a number"),
         ({"values": ["1", 1]}, r"values\[0\] is '1'; expected a number"),
@@ -125,7 +126,8 @@ def test_a_share_outside_its_range_is_refused(share: object) -> None:
         ("oai_token-act-pair", "gpt-4", ("original", "openai:gpt-4", "imported:oai_token-act-pair")),
         ("neuronjury_hs", "local:smollm2", ("hs", "local:smollm2", "imported:neuronjury_hs")),
         ("np_max-act", "claude-3-5", ("imported", "imported:claude-3-5", "imported:np_max-act")),
-        ("neuronjury_other", "none", ("imported", "none", "imported:neuronjury_other")),
+        ("neuronjury_cot", "none", ("cot", "none", "imported:neuronjury_cot")),
+        ("neuronjury_No name", "none", ("imported", "none", "imported:neuronjury_No name")),
         (None, "", ("imported", "imported:unknown", "imported:unknown")),
     ],
 )
@@ -160,7 +162,7 @@ def test_so_do_names_that_look_like_others_without_their_prefix(explainer: str) 
     assert explanation_of(EXPLANATION | {"explanationModelName": model_name_of(explainer)}).explainer == explainer
 
 
-@pytest.mark.parametrize("method", ["original", "summary", "highlight", "hs", "avhs", "tokens"])
+@pytest.mark.parametrize("method", ["original", "summary", "highlight", "hs", "avhs", "tokens", "cot", "imported"])
 def test_a_method_survives_export_and_import(method: str) -> None:
     type_name = type_of(method, "default@0123456789ab")
     assert explanation_of(EXPLANATION | {"typeName": type_name}).method == method
@@ -170,6 +172,7 @@ def test_an_imported_type_is_exported_as_it_came() -> None:
     assert type_of("imported", "imported:np_max-act") == "np_max-act"
     assert type_of("original", "imported:oai_token-act-pair") == "oai_token-act-pair"
     assert type_of("original", "default@0123456789ab") == "oai_token-act-pair"
+    assert type_of("cot", "imported:neuronjury_cot") == "neuronjury_cot"
 
 
 def test_a_bin_beyond_every_float_is_the_highest() -> None:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from app.errors import InvalidInput
 from app.exchange.neuronpedia_rows import BinnedRecord
 from app.exchange.neuronpedia_spool import Spool
 
@@ -32,3 +35,18 @@ def steps_of(path: Path, n_neurons: int) -> int:
 def test_twice_the_neurons_take_about_twice_the_steps(tmp_path: Path) -> None:
     few, many = (steps_of(tmp_path / f"{n}.sqlite", n) for n in (500, 1000))
     assert 1.5 < many / few < 2.5
+
+
+def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
+    record = BinnedRecord((" word",), (1.0,), 1.0)
+
+    def fill(spool: Spool) -> None:
+        spool._rows.execute("PRAGMA max_page_count = 8")
+        for index in range(10_000):
+            spool.add_record(0, index, record, "batch-0.jsonl, line 1")
+
+    with (
+        pytest.raises(InvalidInput, match=r"the rows cannot be kept in .*full; expected room"),
+        Spool(tmp_path / "rows.sqlite") as spool,
+    ):
+        fill(spool)

@@ -116,7 +116,7 @@ def test_the_same_file_again_changes_nothing(database: Database, tmp_path: Path)
     line = results(0, 0, explained(sequences=[sequence()]), explained(" ", []))
     file = write_lines(tmp_path / "0.jsonl", line, line)
     report = imported(database, file)
-    assert (report.n_explanations, report.n_already_there, report.n_scores) == (2, 2, 2)
+    assert (report.n_explanations, report.n_already_there, report.n_scores) == (2, 2, 1)
     before = explanations(database), scores(database), simulated(database)
     report = imported(database, file)
     assert (report.n_explanations, report.n_already_there, report.n_scores) == (0, 4, 0)
@@ -183,7 +183,7 @@ def test_explanations_made_here_stay_as_they_are(database: Database, tmp_path: P
     imported(database, write_lines(tmp_path / "0.jsonl", results(0, 0, explained("cats"))))
     assert [(row[2], row[3], row[5]) for row in explanations(database)] == [
         ("default@0123456789ab", 0, "cats"),
-        ("imported", 0, "Cats."),
+        ("imported", 1, "Cats."),
     ]
 
 

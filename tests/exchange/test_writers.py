@@ -11,9 +11,12 @@ from app.exchange.explanations import ExplanationWriter, ImportedExplanation, Im
 from app.exchange.neurons import ImportedNeuron, ImportedRecord, NeuronWriter
 from app.exchange.report import ImportReport
 from app.explanations.models import Explanation, Score
-from app.neurons.models import Neuron, SubjectModel
-from tests.exchange.foreign_files import SUBJECT, records_of, statistics_of
+from app.neurons.models import SubjectModel
+from app.studies.dealing.showing import explanations_of
+from app.studies.models import Study
+from tests.exchange.foreign_files import SUBJECT, records_of
 from tests.factories import make_neuron, make_subject
+from tests.studies.factories import EXPLAINER, make_draft, make_explained_subject
 
 WORD = ImportedRecord(["word"], [2.0])
 
@@ -56,16 +59,12 @@ def test_the_bottom_band_begins_with_the_most_negative(database: Database) -> No
     assert [tokens for tokens, _ in records_of(database)[0, 0, "bottom"]] == [["b", "c"], ["d"], ["a"]]
 
 
-def test_a_maximum_beyond_the_kept_records_is_believed_but_its_place_unknown(database: Database) -> None:
-    add_neuron(database, {"top": [WORD]}, maximum=3.5, share_active=0.25, q90_negative=0.125)
-    assert statistics_of(database) == {(0, 0): {"maximum": 3.5, "share_active": 0.25, "q90_negative": 0.125}}
-    with database.reading() as session:
-        assert session.execute(sa.select(Neuron.maximum_excerpt, Neuron.maximum_token)).one() == (None, None)
-
-
-def test_a_maximum_below_the_kept_records_is_not_believed(database: Database) -> None:
-    add_neuron(database, {"top": [WORD]}, maximum=1.0)
-    assert statistics_of(database)[0, 0]["maximum"] == 2.0
+def test_of_a_band_no_more_than_a_hundred_records_are_kept(database: Database) -> None:
+    records = [ImportedRecord(["word"], [value]) for value in range(1, 104)]
+    report = add_neuron(database, {"top": records, "random": [WORD]})
+    assert [values for _, values in records_of(database)[0, 0, "top"]] == [[value] for value in range(103, 3, -1)]
+    assert report.n_records == 101
+    assert report.remarks == ["3 records not kept: beyond the first 100 of a band"]
 
 
 def test_a_band_that_is_not_known_is_refused(database: Database) -> None:
@@ -121,6 +120,10 @@ def test_details_are_stored_without_what_json_columns_refuse(database: Database,
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
+        ({"method": "chain of thought"}, "the method is 'chain of thought'; expected a-z, 0-9, _ and -"),
+        ({"method": "-cot"}, "expected a-z, 0-9, _ and -"),
+        ({"explainer": "openai:gpt\n4"}, "the explainer is 'openai:gpt\\n4'; expected printable characters"),
+        ({"explainer": " openai:gpt-4"}, "expected printable characters without outer blanks"),
         ({"prompt_pack": "p" * 101}, "has 101 characters; expected 1-100"),
         ({"failure": "f" * 31}, "has 31 characters; expected 1-30"),
         ({"scores": [ImportedScore("m" * 51, "s", 1.0, None, {})]}, "has 51 characters; expected 1-50"),
@@ -136,3 +139,46 @@ def test_what_the_tables_cannot_hold_is_a_reject(
     assert reason in report.rejects[0].reason
     with database.reading() as session:
         assert session.scalars(sa.select(Explanation)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("explainer", "stored"),
+    [("none", "none"), ("openai:gpt-4", "openai:gpt-4"), ("gpt-4", "imported:gpt-4"), (":x", "imported:x")],
+)
+def test_an_explainer_without_a_kind_is_marked_as_imported(
+    database: Database, neuron_id: int, explainer: str, stored: str
+) -> None:
+    add_explanation(database, explainer=explainer)
+    with database.reading() as session:
+        assert session.scalars(sa.select(Explanation.explainer)).all() == [stored]
+
+
+def test_a_batch_ends_at_very_many_simulated_tokens(
+    database: Database, neuron_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.exchange.explanations.N_TOKENS_PER_BATCH", 3)
+    report = ImportReport("test")
+    with ExplanationWriter(database, "toy", report) as writer:
+        for text in ("a", "b", "c"):
+            score = ImportedScore("simulation", "s", 0.5, None, {}, [(["one", "two"], [1.0, 2.0], None)])
+            writer.add(ImportedExplanation(0, 0, "m", "e:x", "p", text, None, [score]), "FILE")
+            if text == "b":
+                assert report.n_explanations == 2
+    assert report.n_explanations == 3
+
+
+def test_what_is_imported_later_changes_no_text_of_a_draft(database: Database) -> None:
+    with database.writing() as session:
+        make_explained_subject(session, "toy-demo")
+        study = make_draft(session, "demo", n_per_layer=1)
+        before = {place: shown.text for place, shown in explanations_of(session, study).items()}
+    report = ImportReport("test")
+    with ExplanationWriter(database, "toy-demo", report) as writer:
+        for index in (0, 1):
+            for layer in (0, 1):
+                said = ImportedExplanation(layer, index, "hs", EXPLAINER, "imported:new", "other words", None)
+                writer.add(said, "FILE")
+    assert report.n_explanations == 4
+    with database.reading() as session:
+        found = explanations_of(session, session.get_one(Study, study.id))
+        assert {place: shown.text for place, shown in found.items()} == before

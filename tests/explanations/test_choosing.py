@@ -106,3 +106,34 @@ def test_imported_neurons_without_a_quantile_are_passed_over(database: Database)
         session.get_one(Neuron, unknown).q90 = None
         session.flush()
         assert neurons_with_a_clear_peak(session, "toy", [0], 1, seed=0) == [known]
+
+
+def test_neurons_with_fewer_excerpts_than_others_are_passed_over(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, recording_status=None)
+        (whole,) = make_peaks(session, subject, 0, [1.5])
+        few = make_neuron(session, subject, 0, 7, q90=0.5)
+        few.q90_negative = 0.5
+        make_record(session, few, "top", 0, activations=(0, 0, 0, 0, 100.0))
+        make_record(session, few, "bottom", 0, activations=(0, 0, 0, 0, -100.0))
+        (deep,) = make_troughs(session, subject, 1, [2.0])
+        session.get_one(Neuron, deep).layer, session.get_one(Neuron, deep).index = 0, 8
+        session.flush()
+        assert neurons_with_a_clear_peak(session, "toy", [0], 1, seed=0) == [whole]
+        assert neurons_with_a_clear_peak(session, "toy", [0], 1, 0, "negative") == [deep]
+
+
+def test_all_layers_are_those_that_an_import_brought(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, recording_status=None, n_layers=9)
+        ids = make_peaks(session, subject, 3, [2.0]) + make_peaks(session, subject, 8, [2.0])
+        assert neurons_with_a_clear_peak(session, "toy", None, 1, seed=0) == ids
+
+
+def test_the_missing_quantile_is_named(database: Database) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session))
+        with pytest.raises(InvalidInput, match=r"a peak needs excerpts and q90, the 0\.9 quantile"):
+            neurons_with_a_clear_peak(session, "toy", [0], 1, seed=0)
+        with pytest.raises(InvalidInput, match=r"a peak needs excerpts and q90_negative, the 0\.9 quantile"):
+            neurons_with_a_clear_peak(session, "toy", [0], 1, 0, "negative")

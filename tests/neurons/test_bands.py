@@ -26,6 +26,13 @@ def shown(session: Session, neuron: Neuron, band: str, ranks: range, side: Side 
     return only
 
 
+def test_the_smallest_activation_of_an_excerpt_may_be_above_0(database: Database) -> None:
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session))
+        make_record(session, neuron, RANDOM, activations=(3.0, 0.5, 1.0, 2.0, 4.0))
+        assert shown(session, neuron, RANDOM, range(1), "negative").excerpts[0].strongest == 0.5
+
+
 def test_a_band_shows_the_ranks_asked_for_and_counts_the_rest(database: Database) -> None:
     with database.writing() as session:
         subject = make_subject(session)

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.database import Database
 from app.errors import InvalidInput
 from app.neurons.lists import ListedNeurons, first_reasons, layer_numbers, listed_neurons, read_csv, whole_number
+from app.neurons.models import MLP, Neuron
 from tests.factories import make_neuron, make_subject
 
 
@@ -90,3 +92,16 @@ def test_a_number_outside_its_range_names_its_field(typed: str) -> None:
 
 def test_numbers_may_stand_between_blanks() -> None:
     assert whole_number(" 7 ", "raters", 1, 10) == 7
+
+
+def test_a_long_list_is_looked_up_in_groups(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session, n_layers=1, n_neurons_per_layer=1101)
+        values = {"subject_id": subject.id, "site": MLP, "layer": 0, "maximum": 1.0}
+        session.execute(sa.insert(Neuron), [values | {"index": index} for index in range(1101)])
+        text = "layer,neuron\n" + "".join(f"0,{index}\n" for index in reversed(range(1101)))
+        asked: list[str] = []
+        sa.event.listen(database.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+        chosen = listed_neurons(session, subject, ListedNeurons("n.csv", text))
+        assert [neuron.index for neuron in chosen] == list(reversed(range(1101)))
+        assert len(asked) == 3

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from app.database import Database
@@ -175,6 +176,45 @@ def test_a_layer_that_the_model_lacks_is_refused_with_its_range(admin_client: Te
     response = admin_client.get("/neurons?subject=toy&layer=2")
     assert response.status_code == 400
     assert "Layer &#39;2&#39;; toy has the layers 0 to 1." in response.text
+
+
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize("layer", ["9" * 5000, "²", "٣", "x"])
+def test_a_layer_that_is_no_number_of_one_is_refused(admin_client: TestClient, layer: str) -> None:
+    response = admin_client.get("/neurons", params={"subject": "toy", "layer": layer})
+    assert response.status_code == 400
+    assert "toy has the layers 0 to 1." in response.text
+    assert "9" * 31 not in re.sub("<a [^>]*>", "", response.text)
+
+
+def test_one_layer_is_one_layer(admin_client: TestClient, database: Database) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session, recording_status=None, n_layers=1))
+    for address in ("/neurons", "/"):
+        assert "1 neuron in 1 layer<" in admin_client.get(address).text.replace(", strongest", "<")
+
+
+def test_an_empty_installation_names_both_ways_to_fill_it(admin_client: TestClient) -> None:
+    for address in ("/neurons", "/"):
+        html = admin_client.get(address).text
+        assert "neuronjury record" in html
+        assert "neuronjury import" in html
+
+
+def test_a_neuron_page_does_not_count_the_neurons_of_its_import(admin_client: TestClient, database: Database) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session, recording_status=None))
+    asked: list[str] = []
+
+    def note(_c: object, _cu: object, statement: str, *_: object) -> None:
+        asked.append(" ".join(statement.split()))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    for address, n_counts in (("/neurons/toy/0/0", 0), ("/neurons?subject=toy", 1)):
+        asked.clear()
+        assert admin_client.get(address).status_code == 200
+        assert sum(bool(re.match(r"SELECT count\(\*\) .*FROM neuron ", said)) for said in asked) == n_counts
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.usefixtures("recorded")

@@ -169,12 +169,12 @@ def test_a_subject_is_summed_up_by_what_is_stored_of_it(database: Database) -> N
         recorded = make_subject(session, "recorded", polarity="both")
         imported = make_subject(session, "imported", recording_status=None)
         make_neuron(session, imported, 1, 2)
-        assert queries.summary_of(session, recorded) == SubjectSummary("recorded", 2, 3, 6, has_negative_side=True)
+        assert queries.summary_of(session, recorded) == SubjectSummary("recorded", 2, 6, has_negative_side=True)
         recording = session.query(Recording).filter_by(subject_id=recorded.id).one()
         recording.settings = recording.settings | {"statistics": False}
         session.flush()
         assert not queries.summary_of(session, recorded).has_negative_side
-        assert queries.summary_of(session, imported) == SubjectSummary("imported", 2, 3, 1, has_negative_side=False)
+        assert queries.summary_of(session, imported) == SubjectSummary("imported", 2, 1, has_negative_side=False)
 
 
 def test_a_neuron_of_which_an_import_brought_the_maximum_alone_has_figures(database: Database) -> None:

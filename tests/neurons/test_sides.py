@@ -183,7 +183,7 @@ def test_scores_stand_below_their_explanation(admin_client: TestClient, database
     html = admin_client.get(ADDRESS).text
     assert text_of(html[html.index("<aside") : html.index("</aside>")]) == (
         "Explanations Original words for animals. local:toy detection – all predictions are missing local:toy "
-        "simulation 0.46 imported mentions of pets. openai:gpt-4 simulation −0.25 imported"
+        "simulation 0.457 imported mentions of pets. openai:gpt-4 simulation −0.250 imported"
     )
 
 
@@ -204,3 +204,12 @@ def test_a_page_asks_no_more_questions_for_more_excerpts(admin_client: TestClien
         return sum(statement.startswith("SELECT") for statement in asked)
 
     assert n_questions(f"{ADDRESS}?excerpts=all") == n_questions(ADDRESS) <= 14
+
+
+def test_the_negative_view_of_a_neuron_without_such_records_leads_back(
+    admin_client: TestClient, database: Database
+) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session))
+    assert 'aria-label="Side"' not in admin_client.get("/neurons/toy/0/0").text
+    assert '<a href="/neurons/toy/0/0">Positive side</a>' in admin_client.get("/neurons/toy/0/0?side=negative").text

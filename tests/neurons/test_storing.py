@@ -1,5 +1,7 @@
 """Writing a recording into the tables and reading its neurons back, on both databases."""
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -11,12 +13,14 @@ from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording
 from app.neurons.reading import load_records, neuron_at
 from app.neurons.recordings import (
     NewPart,
+    add_devices,
     add_up_seconds,
     cancel_recording,
     fail_recording,
     missing_chunks,
     parts_of_layer,
     recording_named,
+    remove_cancelled_layer,
     reopen_recording,
     store_part,
     token_ids_of,
@@ -168,8 +172,11 @@ def test_nobody_reads_a_recording_before_it_is_finished(database: Database) -> N
         store_layer(session, recording, layer_recording(0))
     with database.reading() as session, pytest.raises(UnknownName, match=r"no recorded neuron 0:0 of .* 'toy'"):
         neuron_at(session, "toy", 0, 0)
+    with database.writing() as session, pytest.raises(Conflict, match=r"^1 of 2 layers of this recording are stored"):
+        finish_recording(session, recording)
 
     with database.writing() as session:
+        store_layer(session, recording, layer_recording(1))
         finish_recording(session, recording)
     with database.reading() as session:
         assert neuron_at(session, "toy", 0, 0).index == 0
@@ -219,8 +226,10 @@ def test_a_layer_is_stored_once_and_takes_its_parts_with_it(database: Database) 
             store_part(session, recording, NewPart(layer, range(2, 4), 2.0, b"rest"))
         # Of the same stretch, what is there stays.
         store_part(session, recording, NewPart(0, range(0, 2), 9.0, b"again"))
-        assert parts_of_layer(session, recording, 0) == [b"part", b"rest"]
+        assert parts_of_layer(session, recording, 0, 4) == [b"part", b"rest"]
         assert missing_chunks(session, recording, [range(0, 2), range(2, 4)]) == []
+        # Of another plan's chunks nothing is there, wherever they begin.
+        assert missing_chunks(session, recording, [range(0, 3), range(3, 4)]) == [range(0, 3), range(3, 4)]
         add_up_seconds(session, recording)
         store_layer(session, recording, layer_recording(0))
         before = n_rows(session)
@@ -233,8 +242,10 @@ def test_a_layer_is_stored_once_and_takes_its_parts_with_it(database: Database) 
 
     with database.reading() as session:
         assert n_rows(session) == before
-        assert parts_of_layer(session, recording, 0) == []
-        assert parts_of_layer(session, recording, 1) == [b"part", b"rest"]
+        assert parts_of_layer(session, recording, 0, 4) == []
+        assert parts_of_layer(session, recording, 1, 4) == [b"part", b"rest"]
+        with pytest.raises(Conflict, match="the parts of layer 1 have 4 excerpts, expected 6"):
+            parts_of_layer(session, recording, 1, 6)
         assert session.get_one(Recording, recording.id).seconds == 3.0
 
 
@@ -246,22 +257,33 @@ def test_a_recording_that_has_ended_takes_nothing_more_until_it_is_reopened(end:
         store_part(session, recording, NewPart(0, range(0, 2), 1.0, b"part"))
     with database.writing() as session:
         if end == "failed":
-            fail_recording(session, recording.id, "the disk is full")
+            fail_recording(session, recording, "the disk is full")
         else:
             cancel_recording(session, "toy")
+            remove_cancelled_layer(session, recording, 0)
 
     with database.reading() as session:
         ended = recording_named(session, "toy")
         assert (ended.status, ended.failure) == (end, "the disk is full" if end == "failed" else None)
         assert recording_named(session, "other").status == "writing"
         # What a failed recording has is kept, for it may go on; a cancelled one keeps nothing.
-        assert parts_of_layer(session, recording, 0) == ([b"part"] if end == "failed" else [])
+        assert parts_of_layer(session, recording, 0, 2) == ([b"part"] if end == "failed" else [])
     with database.writing() as session, pytest.raises(Conflict, match=f"^this recording is {end} in the meantime$"):
         store_part(session, recording, NewPart(0, range(2, 4), 1.0, b"rest"))
     with database.writing() as session:
-        reopen_recording(session, recording)
-        store_part(session, recording, NewPart(0, range(2, 4), 1.0, b"rest"))
+        reopened = reopen_recording(session, recording)
+    with database.writing() as session:
         assert recording_named(session, "toy").failure is None
+        # A cancelled layer is removed late: what has been recorded since stays.
+        store_part(session, reopened, NewPart(1, range(2, 4), 1.0, b"rest"))
+        remove_cancelled_layer(session, recording, 1)
+        remove_cancelled_layer(session, reopened, 1)
+        assert parts_of_layer(session, reopened, 1, 2) == [b"rest"]
+    # Whoever worked on it before is no part of what goes on.
+    with database.writing() as session, pytest.raises(Conflict, match="another process"):
+        store_part(session, recording, NewPart(0, range(2, 4), 1.0, b"rest"))
+    with database.writing() as session, pytest.raises(Conflict, match="another process"):
+        reopen_recording(session, recording)
 
 
 def test_a_finished_recording_is_neither_cancelled_nor_failed(database: Database) -> None:
@@ -270,7 +292,7 @@ def test_a_finished_recording_is_neither_cancelled_nor_failed(database: Database
     with database.writing() as session, pytest.raises(Conflict, match="the recording toy is done and cannot be"):
         cancel_recording(session, "toy")
     with database.writing() as session:
-        fail_recording(session, recording.id, "no reason")
+        fail_recording(session, recording, "no reason")
         reopen_recording(session, recording)
     with database.reading() as session:
         assert (recording_named(session, "toy").status, recording_named(session, "toy").failure) == ("done", None)
@@ -297,4 +319,48 @@ def test_storing_stops_when_another_process_has_taken_the_name_over(database: Da
         finish_recording(session, mine)
     with database.writing() as session:
         remove_unfinished(session, mine)
+        fail_recording(session, mine, "a fault of mine")
+        add_devices(session, mine, ["cpu"])
         store_layer(session, theirs, layer_recording(0))
+    with database.reading() as session:
+        assert (recording_named(session, "toy").status, recording_named(session, "toy").provenance) == ("writing", {})
+
+
+def test_a_part_of_another_plan_is_replaced(database: Database) -> None:
+    with database.writing() as session:
+        recording = begun(session)
+        store_part(session, recording, NewPart(0, range(0, 2), 1.0, b"short"))
+        store_part(session, recording, NewPart(0, range(0, 4), 1.0, b"whole"))
+
+        assert parts_of_layer(session, recording, 0, 4) == [b"whole"]
+
+
+def test_a_recording_is_removed_with_what_was_being_stored_at_the_same_moment(database: Database) -> None:
+    with database.writing() as session:
+        recording = begun(session)
+        stored_corpus(session)
+
+    def remove() -> None:
+        with database.writing() as session:
+            remove_unfinished(session, recording)
+
+    with ThreadPoolExecutor(max_workers=1) as others:
+        with database.writing() as session:
+            store_part(session, recording, NewPart(0, range(0, 2), 1.0, b"part"))
+            removal = others.submit(remove)
+            if database.engine.dialect.name == "postgresql":
+                # On SQLite it waits for its turn to write.
+                wait_for_a_lock(database, removal)
+        removal.result()
+
+    with database.reading() as session:
+        assert n_rows(session)["recording"] == 0
+
+
+def wait_for_a_lock(database: Database, waiting: Future[None]) -> None:
+    for _ in range(1000):
+        with database.reading() as session:
+            if session.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+                return
+        wait([waiting], timeout=0.01)
+    raise AssertionError("nobody waits for a lock")

@@ -12,6 +12,7 @@ from app.database import Database
 from app.studies.audit import audit_lines
 from app.studies.models import Rater, Study, StudyNeuron
 from app.studies.protocol import Protocol
+from tests.factories import make_subject
 from tests.forms import Answer, form_token_of, forms_of, submit
 from tests.studies.factories import EXPLAINER, METHODS, PLAIN, make_draft, make_explained_subject
 from tests.studies.raters_browser import RunningStudy, add_batch, begin, close, judge_all, start_study
@@ -78,7 +79,7 @@ def test_the_form_offers_the_conditions_that_exist(database: Database, admin_cli
 def test_conditions_of_another_subject_are_not_offered(database: Database, admin_client: TestClient) -> None:
     explained_subject(database, "toy")
     with database.writing() as session:
-        make_explained_subject(session, "other", n_layers=1, texts=lambda *_: "birds")
+        make_subject(session, "other")
     assert 'name="conditions"' not in admin_client.get("/studies/new?subject=other").text
     assert 'name="conditions"' in admin_client.get("/studies/new?subject=toy").text
 

@@ -258,6 +258,37 @@ def test_another_model_of_the_same_name_is_refused(database: Database) -> None:
     assert str(refused.value) == "revision of the subject model toy-demo is '1' here; the design has '2'"
 
 
+def test_an_imported_subject_that_has_grown_takes_the_design_a_smaller_one_does_not(
+    database: Database, other_lab: Database
+) -> None:
+    text = exported(database)
+    with other_lab.writing() as session:
+        import_design(session, text, now=NOW)
+        subject = session.scalars(sa.select(SubjectModel)).one()
+        subject.n_layers, subject.n_neurons_per_layer = 3, 5
+        assert import_design(session, text, "again", now=NOW).subject_id == subject.id
+        assert (subject.n_layers, subject.n_neurons_per_layer) == (3, 5)
+        subject.n_layers = 1
+        with pytest.raises(Conflict, match="n_layers of the subject model toy-demo is 1 here; the design has 2"):
+            import_design(session, text, "third", now=NOW)
+
+
+def test_a_recorded_subject_of_another_size_is_refused(database: Database) -> None:
+    text = exported(database)
+    with database.writing() as session:
+        session.scalars(sa.select(SubjectModel)).one().n_layers = 3
+        with pytest.raises(Conflict, match="n_layers of the subject model toy-demo is 3 here; the design has 2"):
+            import_design(session, text, "again", now=NOW)
+
+
+@pytest.mark.parametrize("name", [".", "..", " toy", "a/b"])
+def test_a_subject_of_an_impossible_name_is_refused(database: Database, other_lab: Database, name: str) -> None:
+    design = json.loads(exported(database))
+    design["subject"]["name"] = name
+    with pytest.raises(InvalidInput, match="the subject name is"), other_lab.writing() as session:
+        import_design(session, json.dumps(design), now=NOW)
+
+
 def test_a_neuron_that_the_recording_here_lacks_is_refused(database: Database, other_lab: Database) -> None:
     text = exported(database)
     with other_lab.writing() as session:

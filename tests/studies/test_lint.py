@@ -7,12 +7,13 @@ from sqlalchemy.orm import Session
 from app.database import Database
 from app.errors import Conflict, InvalidInput, UnknownName
 from app.explanations.models import FAILED, Explanation
-from app.neurons.models import Neuron
+from app.neurons.models import ActivationRow, Neuron
 from app.studies.audit import LEFT_OUT, OPENED, WAIVED, audit_lines
 from app.studies.drafting.lint import (
     LintFinding,
     WordingFinding,
     blocking,
+    explainer_names,
     leave_out,
     lint_study,
     lint_wording,
@@ -21,7 +22,7 @@ from app.studies.drafting.lint import (
 )
 from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.lifecycle import create_study, open_study, reword
-from app.studies.models import DRAFT, FrozenText, Study, StudyNeuron
+from app.studies.models import DRAFT, Condition, FrozenText, Study, StudyNeuron
 from tests.studies.factories import EXPLAINER, NOW, distinct_text, make_draft, make_explained_subject
 
 BAD = {
@@ -236,3 +237,49 @@ def test_names_in_the_studys_own_words_block_until_they_are_edited(database: Dat
         reword(session, "demo", title="Which one?", instructions="I cannot say more.", consent="I am unable to.")
         assert lint_wording(study) == ()
         open_study(session, "demo", NOW)
+
+
+def forget_records(session: Session, layer: int, index: int, *bands: str) -> None:
+    """As if an import had brought nothing of these bands."""
+    neuron = session.scalars(sa.select(Neuron.id).where(Neuron.layer == layer, Neuron.index == index)).one()
+    mine = sa.delete(ActivationRow).where(ActivationRow.neuron_id == neuron)
+    session.execute(mine.where(ActivationRow.band.in_(bands)))
+
+
+def test_a_study_does_not_open_while_a_neuron_has_no_excerpt_to_show(database: Database) -> None:
+    with database.writing() as session:
+        draft_with(session, {(0, 1, "original"): "As an AI"})
+        # What was let pass was the text, not that nothing stands beside it.
+        waive(session, "demo", 0, 1, "original", EXPLAINER, NOW, "ada")
+        forget_records(session, 0, 1, "top", "random")
+        (finding,) = lint_study(session, "demo")
+        assert (finding.method, finding.reason) == ("original", "would stand without any excerpt beside it")
+        assert not finding.can_be_waived
+        assert waive_all(session, "demo", NOW, "ada") == 0
+        with pytest.raises(InvalidInput, match="without any excerpt beside it; expected excerpts, or the neuron left"):
+            waive(session, "demo", 0, 1, "original", EXPLAINER, NOW, "ada")
+        with pytest.raises(InvalidInput, match="neuron 0:1, original@local:toy: the text would stand without any"):
+            open_study(session, "demo", NOW)
+        leave_out(session, "demo", 0, 1, NOW, "ada")
+        open_study(session, "demo", NOW)
+
+
+def test_excerpts_of_a_kind_that_the_protocol_promises_may_be_missing_by_name(database: Database) -> None:
+    with database.writing() as session:
+        draft_with(session, {(1, 1, "original"): "As an AI"})
+        forget_records(session, 0, 0, "random")
+        forget_records(session, 1, 1, "top")
+        assert reasons(session) == {
+            (0, 0, "original"): "would stand without any random excerpt beside it",
+            (1, 1, "original"): "speaks as an assistant ('As an AI') and would stand without any top excerpt beside it",
+        }
+        with pytest.raises(InvalidInput, match="without any random excerpt"):
+            open_study(session, "demo", NOW)
+        assert waive_all(session, "demo", NOW, "ada") == 2
+        open_study(session, "demo", NOW)
+
+
+def test_an_explainer_is_known_by_its_name_however_it_is_written() -> None:
+    explainers = ["gpt-4", "imported:claude", "imported:openai:o3", "local:org/smollm2", "none", "imported:unknown"]
+    conditions = [Condition(method="hs", explainer=explainer, position=at) for at, explainer in enumerate(explainers)]
+    assert explainer_names(Study(conditions=conditions)) == ("gpt-4", "claude", "o3", "smollm2")

@@ -74,7 +74,7 @@ def test_who_judges_what(protocol: Protocol, words: str) -> None:
 
 def test_the_rest_of_a_protocol() -> None:
     protocol = Protocol(shows_explained=False, consent="yes?", n_puzzles=3, n_right_to_pass=2, check_percent=10)
-    assert evidence_in_words(protocol) == "20 top and 10 random, without those that the explainer saw"
+    assert evidence_in_words(protocol) == "up to 20 top and 10 random, without those that the explainer saw"
     assert steps_in_words(protocol) == (
         "consent, instructions, practice on 3 puzzles, 2 right to pass, neurons, guesses of the method, a last comment"
     )

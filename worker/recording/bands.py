@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from app.neurons.records import QUANTILE_BANDS
 from app.neurons.storing import Band, Float64Array
-from worker.recording.kernels import drawn_among
 from worker.recording.plan import RecordingPlan
+from worker.recording.selection import drawn_among
 
 Entries = dict[str, npt.NDArray[Any]]
 """As in worker/recording/parts.py."""

@@ -15,12 +15,14 @@ import sqlalchemy as sa
 import torch
 from sqlalchemy.orm import Session
 
+from app import jobs
 from app.database import Database
 from app.errors import Conflict
 from app.neurons import recordings, storing
 from app.neurons.models import Corpus, Recording, SubjectModel
 from app.settings import Settings
 from worker.recording import disk
+from worker.recording.ending import remove_cancelled
 from worker.recording.order import (
     RecordingOrder,
     asked_settings,
@@ -57,19 +59,15 @@ class StoredRecording:
 
 @dataclass(frozen=True)
 class BegunRecording:
-    """A recording that can go on.
-
-    has_new_corpus: the corpus was stored for it, rather than found.
-    """
+    """A recording that can go on."""
 
     stored: StoredRecording
     model: Subject
     plan: RecordingPlan
-    has_new_corpus: bool
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundOrder:
     """What an order names, all of it on this machine."""
 
     files: ModelFiles
@@ -86,22 +84,19 @@ def begin_recording(
     Errors: InvalidInput, UnknownName, Unavailable for what cannot be read, or has no room; Conflict when the name is
     taken by another recording. Nothing is stored then.
     """
-    found = _found(order)
+    found = find_order(order)
     with database.reading() as session:
         before = stored_recording(session, found.name, found.settings)
     if before is not None and before.is_done:
         return before
-    corpus.check_has_words(found.text)
     progress(LOADING, 0, 0)
     folder = transformers_folder(found.files, settings.models_folder)
     # The model first: it is sooner found out that the place of its neurons is not known than how long the text is.
     dtype = before.recording.settings["dtype"] if before else order.dtype
     model = loaded_model(folder, order.mlp_module, dtype, settings.threads)
     if before is not None:
-        with database.writing() as session:
-            recordings.reopen_recording(session, before.recording)
         return _gone_on(database, before, model)
-    return _stored(database, found, order, folder, model, free)
+    return _stored(settings, database, found, order, folder, model, free)
 
 
 def stored_recording(session: Session, name: str, asked: dict[str, Any]) -> StoredRecording | None:
@@ -138,12 +133,14 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _found(order: RecordingOrder) -> _Found:
+def find_order(order: RecordingOrder) -> FoundOrder:
+    """Errors: InvalidInput, UnknownName, Unavailable for what cannot be meant or read, or a text without words."""
     check_order(order)
     files = find_model(order.model)
     name = check_name(slug_of(files) if order.name is None else order.name)
     text = corpus.open_text(order.text)
-    return _Found(files, name, text, asked_settings(order, files.revision, text.name, text.hash))
+    corpus.check_has_words(text)
+    return FoundOrder(files, name, text, asked_settings(order, files.revision, text.name, text.hash))
 
 
 def stored_plan(session: Session, recording: Recording) -> RecordingPlan:
@@ -153,23 +150,53 @@ def stored_plan(session: Session, recording: Recording) -> RecordingPlan:
 
 
 def _gone_on(database: Database, before: StoredRecording, model: Subject) -> BegunRecording:
-    with database.reading() as session:
-        plan = stored_plan(session, before.recording)
-    return BegunRecording(before, model, plan, has_new_corpus=False)
+    # A cancelled recording may have been left with some layers removed and others not.
+    remove_cancelled(database, before.recording)
+    with database.writing() as session:
+        recording = recordings.reopen_recording(session, before.recording)
+        plan = stored_plan(session, recording)
+    return BegunRecording(StoredRecording(recording, before.subject), model, plan)
 
 
 def _stored(
-    database: Database, found: _Found, order: RecordingOrder, folder: Path, model: Subject, free: disk.FreeBytes
-) -> BegunRecording:
+    settings: Settings,
+    database: Database,
+    found: FoundOrder,
+    order: RecordingOrder,
+    folder: Path,
+    model: Subject,
+    free: disk.FreeBytes,
+) -> StoredRecording | BegunRecording:
     tokenizer = load_tokenizer(folder)
     excerpts = corpus.cut_excerpts(found.text, tokenizer, n_excerpts=order.n_excerpts, seed=order.seed)
     model.check_token_ids(excerpts.token_ids)
     tokenizer_hash = corpus.tokenizer_hash(tokenizer)
-    settings = whole_settings(found.settings, dtype=model.dtype, is_gated=model.is_gated)
-    plan = plan_of(settings, len(excerpts.token_ids), order.chunk_length)
+    whole = whole_settings(found.settings, dtype=model.dtype, is_gated=model.is_gated)
+    plan = plan_of(whole, len(excerpts.token_ids), order.chunk_length)
     sizes = (model.n_layers, model.n_neurons_per_layer)
+    disk.check_part(plan.waiting_bytes(1, model.n_neurons_per_layer))
     disk.check_room(database, plan.part_bytes(*sizes) + plan.stored_bytes(*sizes), free)
-    subject = SubjectModel(
+    provenance = _provenance(order, found.files, model, excerpts, tokenizer_hash)
+
+    def start() -> StoredRecording:
+        subject = _subject(found, model, tokenizer_hash)
+        n_tokens = excerpts.token_ids.size
+        recording = Recording(settings=whole, provenance=provenance, n_tokens=n_tokens, seconds=0.0)
+        return _start(settings, database, StoredRecording(recording, subject), excerpts)
+
+    try:
+        started = start()
+    except sa.exc.IntegrityError:
+        # On PostgreSQL another process can begin the same, or store the same text, at the same moment. Now it is there
+        # to be found.
+        started = start()
+    if started.is_done:
+        return started
+    return _gone_on(database, started, model)
+
+
+def _subject(found: FoundOrder, model: Subject, tokenizer_hash: str) -> SubjectModel:
+    return SubjectModel(
         name=found.name,
         revision=found.files.revision,
         architecture=model.model_type,
@@ -178,43 +205,31 @@ def _stored(
         dtype=model.dtype,
         tokenizer_hash=tokenizer_hash,
     )
-    recording = Recording(
-        settings=settings,
-        provenance=_provenance(order, found.files, model, excerpts, tokenizer_hash),
-        n_tokens=excerpts.token_ids.size,
-        seconds=0.0,
-    )
+
+
+def _start(settings: Settings, database: Database, new: StoredRecording, excerpts: Excerpts) -> StoredRecording:
+    """Stores a recording in the place of an unfinished one with other settings; or finds one with the same settings,
+    which another process has begun meanwhile."""
+    replaced: list[Recording] = []
     with database.writing() as session:
-        meanwhile = _clear_name(session, subject.name, settings)
-        if meanwhile is None:
-            has_new_corpus = _store(session, subject, recording, excerpts)
-    if meanwhile is not None:
-        return _gone_on(database, meanwhile, model)
-    return BegunRecording(StoredRecording(recording, subject), model, plan, has_new_corpus)
-
-
-def _clear_name(session: Session, name: str, settings: dict[str, Any]) -> StoredRecording | None:
-    """Removes an unfinished recording with other settings; returns one with these, which another process has begun."""
-    meanwhile = stored_recording(session, name, settings)
-    if meanwhile is not None:
-        return meanwhile
-    for leftover in session.scalars(sa.select(Recording).join(SubjectModel).where(SubjectModel.name == name)):
-        storing.remove_unfinished(session, leftover)
-    return None
-
-
-def _store(session: Session, subject: SubjectModel, recording: Recording, excerpts: Excerpts) -> bool:
-    """Whether the corpus is new."""
-    n_before = session.scalar(sa.select(sa.func.count()).select_from(Corpus).where(Corpus.hash == excerpts.hash))
-    corpus_row = storing.store_corpus(
-        session,
-        name=excerpts.name,
-        hash=excerpts.hash,
-        token_ids=excerpts.token_ids,
-        token_texts=excerpts.token_texts,
-    )
-    storing.begin_recording(session, subject, recording, corpus_row)
-    return n_before == 0
+        meanwhile = stored_recording(session, new.subject.name, new.recording.settings)
+        if meanwhile is not None:
+            return meanwhile
+        named = sa.select(Recording).join(SubjectModel).where(SubjectModel.name == new.subject.name)
+        for leftover in session.scalars(named).all():
+            storing.remove_unfinished(session, leftover)
+            replaced.append(leftover)
+        corpus_row = storing.store_corpus(
+            session,
+            name=excerpts.name,
+            hash=excerpts.hash,
+            token_ids=excerpts.token_ids,
+            token_texts=excerpts.token_texts,
+        )
+        storing.begin_recording(session, new.subject, new.recording, corpus_row)
+    for leftover in replaced:
+        jobs.cancel_recording_jobs(settings.jobs_database_url, leftover.id, leftover.created_at)
+    return new
 
 
 def _provenance(

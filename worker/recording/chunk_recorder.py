@@ -46,7 +46,7 @@ class ChunkRecorder:
 
     def _parts(self, chunk: range, progress: Callable[[int], None]) -> list[bytes]:
         if self._recorder is None or self._next_excerpt != chunk.start:
-            # A recorder goes on only where it stopped; elsewhere a fresh one gives the same parts.
+            # A recorder goes on only where it stopped. The parts of a fresh one may hold more, and join to the same.
             self._recorder = None
             self._recorder = Recorder(self._subject, self._plan)
         recorder = self._recorder

@@ -7,8 +7,9 @@ import typer
 from app.database import Database
 from app.settings import Settings
 from worker import progress
-from worker.recording.detaching import cancel_recording, detach_recording
+from worker.recording.detaching import detach_recording
 from worker.recording.dry_run import dry_run as estimated
+from worker.recording.ending import cancel_recording
 from worker.recording.here import RecordingStopped, RecordingSummary, record_subject
 from worker.recording.order import RecordingOrder
 

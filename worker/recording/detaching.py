@@ -1,4 +1,4 @@
-"""Hands a recording to the workers, and takes it back: the border where these transactions end."""
+"""Hands a recording to the workers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from worker.recording.order import RecordingOrder
 
 @dataclass(frozen=True)
 class DetachedRecording:
-    """n_shards: jobs that were handed over. was_done: it was there already. was_under_way: its jobs were."""
+    """n_missing: excerpts that were handed over. n_shards: in how many jobs. was_done: it was there already.
+    was_under_way: its jobs were, all of them."""
 
     name: str
     n_missing: int
@@ -36,8 +37,8 @@ def detach_recording(
 ) -> DetachedRecording:
     """Stores the recording, then hands what is missing of it over, in n_shards jobs; None: one for each live worker.
 
-    A process that dies between the two leaves a recording that the same command hands over. Errors: as
-    begin_recording.
+    A process that dies on the way leaves a recording, or a part of its jobs; the same command hands over the rest.
+    Errors: as begin_recording.
     """
     begun = begin_recording(settings, database, order, progress, free)
     if isinstance(begun, StoredRecording):
@@ -47,16 +48,20 @@ def detach_recording(
     with database.reading() as session:
         missing = recordings.missing_chunks(session, recording, chunks)
         n_workers = len(jobs.live_workers(session, utc_now()))
-    places = [index for index, chunk in enumerate(chunks) if chunk in missing]
+    identity = (settings.jobs_database_url, recording.id, recording.created_at)
+    left = jobs.chunks_left_to_workers(*identity)
+    places = [index for index, chunk in enumerate(chunks) if chunk in missing and index not in (left or ())]
     shards = shards_of(places, n_workers if n_shards is None else n_shards)
-    is_new = jobs.submit_recording(settings.jobs_database_url, recording.id, recording.created_at, shards, utc_now())
+    was_under_way = left is not None and not shards
+    if not was_under_way:
+        jobs.submit_recording(*identity, shards, utc_now())
     return DetachedRecording(
         name=begun.stored.subject.name,
-        n_missing=sum(len(chunk) for chunk in missing),
+        n_missing=sum(len(chunks[index]) for index in places),
         n_excerpts=begun.plan.n_excerpts,
         n_shards=len(shards),
         was_done=False,
-        was_under_way=not is_new,
+        was_under_way=was_under_way,
     )
 
 
@@ -67,13 +72,3 @@ def shards_of(missing: Sequence[int], n_shards: int) -> list[tuple[int, int]]:
     bounds = [number * len(missing) // n_shards for number in range(n_shards + 1)] if n_shards else []
     stretches = [missing[first:end] for first, end in pairwise(bounds)]
     return [(stretch[0], stretch[-1] - stretch[0] + 1) for stretch in stretches]
-
-
-def cancel_recording(settings: Settings, database: Database, name: str) -> None:
-    """Ends an unfinished recording wherever it is being made, and removes what it has kept.
-
-    Errors: UnknownName, Conflict when it is done.
-    """
-    with database.writing() as session:
-        recording = recordings.cancel_recording(session, name)
-    jobs.cancel_recording_jobs(settings.jobs_database_url, recording.id, recording.created_at)

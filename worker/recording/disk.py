@@ -7,10 +7,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from app.database import Database
-from app.errors import Unavailable
+from app.errors import InvalidInput, Unavailable
 
 SIGNS_OF_A_FULL_DISK = ("database or disk is full", "no space left on device", "could not extend file", "disk full")
 """As SQLite and PostgreSQL say it."""
+LARGEST_VALUE = 1_000_000_000
+"""Bytes that a database takes as one value: SQLite exactly so many, PostgreSQL 1 GB in powers of two."""
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 FreeBytes = Callable[[Path], int]
@@ -39,9 +41,23 @@ def check_room(database: Database, n_bytes: int, free: FreeBytes) -> None:
         )
 
 
+def check_part(n_bytes: int) -> None:
+    """n_bytes: of the largest part of one layer. Errors: InvalidInput when a database cannot hold it."""
+    if n_bytes > LARGEST_VALUE:
+        raise InvalidInput(
+            f"what is kept of one layer before the end is {in_words(n_bytes)} at a time, more than the "
+            f"{in_words(LARGEST_VALUE)} that a database takes as one value; expected fewer --top"
+        )
+
+
 def is_full(error: sa.exc.DBAPIError) -> bool:
     """Whether a database's error means that its disk is full."""
     return any(sign in str(error.orig).lower() for sign in SIGNS_OF_A_FULL_DISK)
+
+
+def full_reason(error: sa.exc.DBAPIError) -> str:
+    """`the disk is full: ` and what the database says, in one line."""
+    return f"the disk is full: {str(error.orig).strip().splitlines()[0]}"
 
 
 def in_words(n_bytes: int) -> str:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.database import Database
 from app.errors import Conflict, InvalidInput, Unavailable
 from app.neurons import recordings, storing
-from app.neurons.models import Corpus, Excerpt, Recording
+from app.neurons.models import Recording
 from app.settings import Settings
 from worker.recording import disk
 from worker.recording.beginning import LOADING, BegunRecording, Progress, StoredRecording, begin_recording
@@ -64,8 +64,8 @@ def record_subject(
     """Records a model over excerpts of a text and stores it, or goes on with that.
 
     Errors: InvalidInput, UnknownName, Unavailable for what cannot be read; Conflict when the name is taken by another
-    recording: nothing is kept then. RecordingStopped for Ctrl-C, Unavailable when the disk is full: what was recorded
-    is kept then.
+    recording: at most the excerpts are kept then. RecordingStopped for Ctrl-C, Unavailable when the disk is full: what
+    was recorded is kept then.
     """
     begun = begin_recording(settings, database, order, progress, free)
     if isinstance(begun, StoredRecording):
@@ -79,7 +79,9 @@ def record_subject(
             raise
         # Another process has worked on the same recording and was first, with the same numbers.
     except InvalidInput:
-        _remove(database, begun)
+        # Whatever the model does wrong, it will do again.
+        with database.writing() as session:
+            storing.remove_unfinished(session, begun.stored.recording)
         raise
     return _summary(_as_stored(database, begun.stored), was_done=False)
 
@@ -100,14 +102,10 @@ def _explaining_stops(database: Database, begun: BegunRecording) -> Iterator[Non
     except sa.exc.OperationalError as error:
         if not disk.is_full(error):
             raise
-        raise full_disk(error, next_excerpt(database, begun)) from error
-
-
-def full_disk(error: sa.exc.DBAPIError, excerpt: int) -> Unavailable:
-    reason = str(error.orig).strip().splitlines()[0]
-    return Unavailable(
-        f"the disk is full: {reason}; the same command goes on from excerpt {excerpt} once there is room"
-    )
+        excerpt = next_excerpt(database, begun)
+        raise Unavailable(
+            f"{disk.full_reason(error)}; the same command goes on from excerpt {excerpt} once there is room"
+        ) from error
 
 
 def _is_done(database: Database, begun: BegunRecording) -> bool:
@@ -118,17 +116,6 @@ def _is_done(database: Database, begun: BegunRecording) -> bool:
 def _as_stored(database: Database, stored: StoredRecording) -> StoredRecording:
     with database.reading() as session:
         return StoredRecording(session.get_one(Recording, stored.recording.id), stored.subject)
-
-
-def _remove(database: Database, begun: BegunRecording) -> None:
-    """Whatever the model does wrong, it will do again: the database becomes as it was."""
-    corpus_id = begun.stored.recording.corpus_id
-    with database.writing() as session:
-        storing.remove_unfinished(session, begun.stored.recording)
-        is_used = session.scalar(sa.select(sa.exists().where(Recording.corpus_id == corpus_id)))
-        if begun.has_new_corpus and not is_used:
-            session.execute(sa.delete(Excerpt).where(Excerpt.corpus_id == corpus_id))
-            session.execute(sa.delete(Corpus).where(Corpus.id == corpus_id))
 
 
 def _summary(stored: StoredRecording, *, was_done: bool) -> RecordingSummary:

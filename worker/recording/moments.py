@@ -1,9 +1,9 @@
 """Moments of every neuron over all tokens that count, as exact to the bit whatever the batches and shards were.
 
-Sums of floating-point numbers depend on their order, so there is one order for all: of an excerpt token by token, of a
-block of excerpts one by one, and the blocks of a corpus in pairs, pairs of pairs and so on, by a block's place in the
-corpus alone. A stretch of blocks is held as the fewest whole nodes of that tree, and two stretches join to what the
-long one would have been.
+Sums of floating-point numbers depend on their order, so there is one order for all: of an excerpt token by token (on a
+GPU as torch adds them), of a block of excerpts one by one, and the blocks of a corpus in pairs, pairs of pairs and so
+on, by a block's place in the corpus alone. A stretch of blocks is held as the fewest whole nodes of that tree, and two
+stretches join to what the long one would have been.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from worker.recording.ranking import Float32Array
 
 Float64Array = npt.NDArray[np.float64]
 
+SMALLEST_KURTOSIS = 0.99
 N_SUMS = 5
 """Tokens above 0, and the sums of the first four powers of the distances from the origin."""
 
@@ -102,11 +103,14 @@ def finished(nodes: list[Node]) -> dict[str, Float64Array]:
     with np.errstate(all="ignore"):
         variance = m2 / n
         spread = np.where(variance > 0, variance, np.nan)
+        # No distribution has a kurtosis below 1: there the fourth powers were too small for their numbers.
+        kurtosis = m4 / n / (spread * spread)
+        is_lost = kurtosis < SMALLEST_KURTOSIS
         moments = {
             "mean": mean,
             "variance": variance,
-            "skewness": m3 / n / (spread * np.sqrt(spread)),
-            "kurtosis": m4 / n / (spread * spread),
+            "skewness": np.where(is_lost, np.nan, m3 / n / (spread * np.sqrt(spread))),
+            "kurtosis": np.where(is_lost, np.nan, kurtosis),
             "share_active": n_active / n,
         }
     return {name: np.where(np.isfinite(values), values, np.nan) for name, values in moments.items()}

@@ -86,7 +86,7 @@ def store_recorded(database: Database, stored: StoredRecording, plan: RecordingP
     with database.writing() as session:
         storing.require_writing(session, recording)
         recordings.add_up_seconds(session, recording)
-        already = recordings.stored_layers(session, recording)
+        already = storing.stored_layers(session, recording)
     for layer in range(n_layers):
         progress(STORING, layer, n_layers)
         if layer not in already:
@@ -98,7 +98,7 @@ def store_recorded(database: Database, stored: StoredRecording, plan: RecordingP
 
 def _store_layer(database: Database, recording: Recording, plan: RecordingPlan, layer: int) -> None:
     with database.reading() as session:
-        parts = recordings.parts_of_layer(session, recording, layer)
+        parts = recordings.parts_of_layer(session, recording, layer, plan.n_excerpts)
     # Without parts it is another process that has stored the layer since, or removed everything; which one, the end of
     # the recording will say.
     if parts:

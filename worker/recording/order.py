@@ -12,15 +12,14 @@ from typing import Any
 from app.errors import InvalidInput
 from app.neurons.models import MLP
 from app.neurons.records import BOTH, N_BAND_RECORDS, N_RANDOM_RECORDS, N_TOP_RECORDS, POSITIVE
-from worker.recording.plan import SMALLEST_CHUNK, RecordingPlan
+from worker.recording.plan import BLOCK, SMALLEST_CHUNK, RecordingPlan
+from worker.subjects.devices import AUTO, DTYPES
 from worker.texts.corpus import EXCERPT_LENGTH, LARGEST_SEED
 
 LONGEST_NAME = 100
 MOST_RECORDS = 1000
 """Of one band and neuron."""
-AUTO = "auto"
 POLARITIES = (POSITIVE, BOTH, AUTO)
-DTYPES = (AUTO, "float32", "bfloat16", "float16")
 ALL_TOKENS = "all"
 AFTER_FIRST = "after-first"
 N_IGNORED = {ALL_TOKENS: 0, AFTER_FIRST: 1}
@@ -72,7 +71,9 @@ def check_order(order: RecordingOrder) -> None:
         raise InvalidInput(f"{order.n_random} random records; expected 0 to {MOST_RECORDS}")
     _check_word("positions", order.positions, POSITIONS)
     _check_word("polarity", order.polarity, POLARITIES)
-    _check_word("dtype", order.dtype, DTYPES)
+    _check_word("dtype", order.dtype, (AUTO, *DTYPES))
+    if order.chunk_length < BLOCK or order.chunk_length % BLOCK:
+        raise InvalidInput(f"chunks of {order.chunk_length} excerpts; expected a multiple of {BLOCK}")
 
 
 def check_name(name: str) -> str:

@@ -27,7 +27,7 @@ class RecordingPlan:
     n_top, n_random, n_band: records per neuron of each kind of band; n_band 0 keeps no quantile bands.
     polarity: `both` keeps the most negative excerpts too, as many as top ones.
     n_ignored: first tokens of each excerpt that do not count, less than n_tokens.
-    has_statistics: False keeps top and random records and the quantiles alone, without moments, minima and bands.
+    has_statistics: False keeps no moments, no minima and no quantile bands.
     chunk_length: excerpts of a chunk at least; a multiple of BLOCK.
     """
 
@@ -77,7 +77,7 @@ class RecordingPlan:
         chunk = len(self.chunks[0])
         record = self.n_tokens * FLOAT16_BYTES
         lists = (self.n_top + self.n_bottom) * (record + ENTRY_BYTES)
-        drawn = 2 * math.ceil(self.n_random * chunk / self.n_excerpts) * record
+        drawn = 2 * math.ceil(self.n_random * chunk / self.n_excerpts) * record + 2 * 8 * self.n_random
         sketch = self.n_sketched_after(chunk) * record + 2 * self.n_sketched_after(self.n_excerpts) * ENTRY_BYTES
         panel = self._panel_bytes() * chunk / self.n_excerpts
         sums = 10 * 8 * (2 + math.log2(max(2, chunk / BLOCK))) if self.has_statistics else 0
@@ -107,4 +107,5 @@ class RecordingPlan:
 
     def _panel_bytes(self) -> int:
         """Per neuron."""
-        return min(self.n_excerpts, LARGEST_PANEL) * FLOAT16_BYTES * (2 if self.polarity == "both" else 1)
+        has_minima = self.polarity == "both" and self.has_statistics
+        return min(self.n_excerpts, LARGEST_PANEL) * FLOAT16_BYTES * (2 if has_minima else 1)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.neurons.records import Float16Array
-from worker.recording.kernels import insert_better
+from worker.recording.selection import insert_better
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]

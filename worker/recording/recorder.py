@@ -22,7 +22,7 @@ from worker.recording.drawing import UInt32Array, drawn_excerpts, excerpt_keys, 
 from worker.recording.moments import BlockSums
 from worker.recording.plan import BLOCK, LARGEST_PANEL, RecordingPlan
 from worker.recording.ranking import Int64Array, Ranking
-from worker.recording.reducing import as_stored, columns, first_counted, reduced, reduced_to_maxima
+from worker.recording.reducing import Reader, as_compared, as_stored
 from worker.recording.sketch import Sketch
 
 Int32Array = npt.NDArray[np.int32]
@@ -50,10 +50,12 @@ class Recorder:
     def __init__(self, subject: ObservedModel, plan: RecordingPlan):
         self._subject = subject
         self._first = 0
-        n_neurons, n_threads = subject.n_neurons_per_layer, subject.n_threads
+        n_neurons = subject.n_neurons_per_layer
+        # One for all layers: they are read one after the other.
+        reader = Reader(plan.n_ignored, subject.n_threads)
         panel = panel_excerpts(plan.n_excerpts, LARGEST_PANEL, seed=plan.seed)
         keys = excerpt_keys(plan.n_excerpts, seed=plan.seed)
-        self._layers = [_Layer(plan, layer, n_neurons, n_threads, panel, keys) for layer in range(subject.n_layers)]
+        self._layers = [_Layer(plan, layer, n_neurons, reader, panel, keys) for layer in range(subject.n_layers)]
 
     def record(self, token_ids: Int32Array, chunk: range, batch_size: int, progress: Callable[[int], None]) -> None:
         """Runs the subject over the excerpts of a chunk, in their order.
@@ -92,13 +94,13 @@ class _Layer:
         plan: RecordingPlan,
         layer: int,
         n_neurons: int,
-        n_threads: int,
+        reader: Reader,
         panel: Int64Array,
         keys_of_excerpts: UInt32Array,
     ):
         self._plan = plan
         self._layer = layer
-        self._n_threads = n_threads
+        self._reader = reader
         self._panel = panel
         drawn = drawn_excerpts(n_neurons, plan.n_excerpts, plan.n_random, seed=plan.seed, layer=layer)
         self._drawn_in_order = np.argsort(drawn, axis=None, kind="stable")
@@ -121,16 +123,15 @@ class _Layer:
         except InvalidInput as error:
             raise InvalidInput(f"the model's activations in layer {self._layer} are {error}") from None
         self._keep_panel(first, maxima, minima)
-        values = maxima.astype(np.float32)
+        values = as_compared(maxima)
         wanted = [(self._random_copies(first, len(activations)), self._keep_random)]
         better = self._top.insert(first, values)
         wanted.append((better[:2], partial(self._top.put, better)))
         if minima is not None:
-            worse = self._bottom.insert(first, -minima.astype(np.float32))
+            worse = self._bottom.insert(first, -as_compared(minima))
             wanted.append((worse[:2], partial(self._bottom.put, worse)))
         if self._plan.n_sketched:
-            candidates = self._sketch.candidates(values, first)
-            wanted.append((candidates, partial(self._sketch.put, values, first, candidates)))
+            wanted.append((self._sketch.candidates(values, first), self._sketch.put))
         self._copy(activations, wanted)
 
     def taken(self) -> bytes:
@@ -148,17 +149,18 @@ class _Layer:
 
     def _read(self, first: int, activations: torch.Tensor) -> tuple[Float16Array, Float16Array | None]:
         """Maxima and minima as stored, (excerpts, neurons); minima are None where there are to be no statistics."""
-        n_ignored = self._plan.n_ignored
         if not self._plan.has_statistics:
-            return as_stored(reduced_to_maxima(activations, n_ignored)), None
-        origins = self._sums.origins(first, len(activations), partial(first_counted, activations, n_ignored))
-        read = reduced(activations, n_ignored, origins, first % BLOCK, self._n_threads)
+            return as_stored(self._reader.maxima(activations)), None
+        origins = self._sums.origins(first, len(activations), partial(self._reader.first_counted, activations))
+        read = self._reader.reduced(activations, origins, first % BLOCK)
         self._sums.add(first, origins, read.sums)
         return as_stored(read.maxima), as_stored(read.minima)
 
     def _keep_panel(self, first: int, maxima: Float16Array, minima: Float16Array | None) -> None:
         begin, end = np.searchsorted(self._panel, [first, first + len(maxima)])
-        kept = self._panel[begin:end] - first
+        kept: slice | Int64Array = self._panel[begin:end] - first
+        if end - begin == len(maxima):
+            kept = slice(None)
         self._panel_maxima.append(maxima[kept])
         if minima is not None and self._plan.polarity == "both":
             self._panel_minima.append(minima[kept])
@@ -171,7 +173,7 @@ class _Layer:
         All are looked up at once: on a GPU every look costs a wait.
         """
         excerpts, neurons = np.concatenate([pairs for pairs, _ in wanted], axis=1)
-        copied = columns(activations, self._plan.n_ignored, excerpts, neurons)
+        copied = self._reader.columns(activations, excerpts, neurons)
         begin = 0
         for pairs, take in wanted:
             take(copied[begin : begin + pairs.shape[1]])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.database import Database
-from app.errors import InvalidInput, NeuronJuryError
+from app.errors import DatabaseBusy, InvalidInput, NeuronJuryError
 from app.neurons import recordings, storing
 from app.neurons.models import Recording, SubjectModel
 from app.settings import Settings
@@ -30,6 +30,13 @@ class WorkerStops(Exception):
     """This process is asked to end; the chunk under way is left to the next worker."""
 
 
+def is_passing(error: BaseException) -> bool:
+    """Whether an error of the database may be gone in a moment: it is away or busy, rather than full."""
+    if isinstance(error, sa.exc.OperationalError):
+        return not disk.is_full(error)
+    return isinstance(error, DatabaseBusy) or (isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated)
+
+
 @dataclass(frozen=True)
 class _Loaded:
     """The recording that a worker has its model loaded for."""
@@ -40,7 +47,11 @@ class _Loaded:
 
 
 class RecordingShards:
-    """The recording that one worker process takes part in. stop: set when the process is asked to end."""
+    """The recording that one worker process takes part in. stop: set when the process is asked to end.
+
+    A recording is named by its id and by when it was begun (ISO 8601): the id alone may be another one's by now. Errors
+    that may pass (see is_passing) are left to the caller, who can call again.
+    """
 
     def __init__(self, settings: Settings, database: Database, stop: threading.Event):
         self._settings = settings
@@ -50,52 +61,52 @@ class RecordingShards:
         # A job that was taken from this worker may still be in its last batch when the next one begins.
         self._turn = threading.Lock()
 
-    def record_chunk(self, recording_id: int, chunk_index: int) -> bool:
+    def record_chunk(self, recording_id: int, begun_at: str, chunk_index: int) -> bool:
         """Records a chunk unless it is recorded already; False when the recording has ended.
 
         What a user can mend fails the recording, with its reason. Errors: WorkerStops.
         """
-        return self._unless_ended(recording_id, lambda stored: self._record_chunk(stored, chunk_index))
+        return self._unless_ended(recording_id, begun_at, lambda stored: self._record_chunk(stored, chunk_index))
 
-    def is_recorded(self, recording_id: int) -> bool:
+    def is_recorded(self, recording_id: int, begun_at: str) -> bool:
         """Whether every chunk of a recording under way is there, so that it can be finished."""
-        stored = self._stored(recording_id)
+        stored = self._stored(recording_id, begun_at)
         if stored is None:
             return False
         with self._database.reading() as session:
             plan = stored_plan(session, stored.recording)
             return not recordings.missing_chunks(session, stored.recording, plan.chunks)
 
-    def finish(self, recording_id: int) -> None:
+    def finish(self, recording_id: int, begun_at: str) -> None:
         """Makes neurons of the parts and finishes the recording; nothing when it has ended. Errors: WorkerStops."""
-        self._unless_ended(recording_id, self._finish)
+        self._unless_ended(recording_id, begun_at, self._finish)
 
-    def _unless_ended(self, recording_id: int, work: Callable[[StoredRecording], None]) -> bool:
+    def fail(self, recording_id: int, begun_at: str, reason: str) -> None:
+        """Ends a recording under way that cannot go on, for a reason said in one sentence."""
+        stored = self._stored(recording_id, begun_at)
+        if stored is not None:
+            self._fail(stored.recording, reason)
+
+    def _unless_ended(self, recording_id: int, begun_at: str, work: Callable[[StoredRecording], None]) -> bool:
         with self._turn:
-            stored = self._stored(recording_id)
+            stored = self._stored(recording_id, begun_at)
             if stored is None or stored.recording.status != storing.WRITING:
                 self._loaded = None
                 return False
             try:
                 work(stored)
-            except NeuronJuryError as error:
-                self._loaded = None
-                # A cancelled recording is no failure: failing it changes nothing.
-                self._fail(recording_id, str(error))
-                return False
-            except sa.exc.OperationalError as error:
-                if not disk.is_full(error):
-                    raise
-                self._loaded = None
-                reason = str(error.orig).strip().splitlines()[0]
-                self._fail(recording_id, f"the disk is full: {reason}; record it again once there is room")
-                return False
             except WorkerStops:
                 raise
             except Exception as error:
-                # The engine keeps the traceback; whoever waits for the recording sees that nobody works on it any more.
-                self._fail(recording_id, f"the worker stopped at a fault of its own: {type(error).__name__}")
-                raise
+                if is_passing(error):
+                    raise
+                self._loaded = None
+                # A cancelled recording is no failure: failing it changes nothing.
+                self._fail(stored.recording, _reason(error))
+                if not isinstance(error, NeuronJuryError | sa.exc.OperationalError):
+                    # The engine keeps the traceback of what is our own fault.
+                    raise
+                return False
         return True
 
     def _record_chunk(self, stored: StoredRecording, chunk_index: int) -> None:
@@ -115,7 +126,7 @@ class RecordingShards:
         with self._database.reading() as session:
             plan = stored_plan(session, stored.recording)
             if recordings.missing_chunks(session, stored.recording, plan.chunks):
-                # The job is of an earlier recording with this id; the shards of this one will end it.
+                # A part has gone since the job was made; the shards of the next submission will end the recording.
                 return
         store_recorded(self._database, stored, plan, lambda _stage, _done, _total: self._raise_if_stopping())
 
@@ -136,7 +147,7 @@ class RecordingShards:
             folder, recording.settings["mlp_module"], recording.settings["dtype"], self._settings.threads
         )
         with self._database.writing() as session:
-            recordings.add_devices(session, recording.id, device_names(model))
+            recordings.add_devices(session, recording, device_names(model))
         with self._database.reading() as session:
             plan = stored_plan(session, recording)
             token_ids = recordings.token_ids_of(session, recording.corpus_id)
@@ -152,14 +163,22 @@ class RecordingShards:
         if self._stop.is_set():
             raise WorkerStops
 
-    def _stored(self, recording_id: int) -> StoredRecording | None:
+    def _stored(self, recording_id: int, begun_at: str) -> StoredRecording | None:
         with self._database.reading() as session:
             recording = session.get(Recording, recording_id)
-            if recording is None:
+            if recording is None or recording.created_at.isoformat() != begun_at:
                 return None
             return StoredRecording(recording, session.get_one(SubjectModel, recording.subject_id))
 
-    def _fail(self, recording_id: int, reason: str) -> None:
+    def _fail(self, recording: Recording, reason: str) -> None:
         log.warning("a recording failed: %s", reason)
         with self._database.writing() as session:
-            recordings.fail_recording(session, recording_id, reason)
+            recordings.fail_recording(session, recording, reason)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NeuronJuryError):
+        return str(error)
+    if isinstance(error, sa.exc.OperationalError):
+        return f"{disk.full_reason(error)}; record it again once there is room"
+    return f"the worker stopped at a fault of its own: {type(error).__name__}"

@@ -44,12 +44,15 @@ def find_model(model: str) -> ModelFiles:
     if model == BUNDLED:
         return _gguf_file(BUNDLED, _bundled_file())
     path = Path(model)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InvalidInput(f"the folder {path} has no config.json; expected a model saved by transformers")
-        return ModelFiles(path.resolve().name, path, f"sha256:{_hash_of_folder(path)}")
-    if path.is_file():
-        return _gguf_file(path.stem, path)
+    try:
+        if path.is_dir():
+            if not (path / "config.json").is_file():
+                raise InvalidInput(f"the folder {path} has no config.json; expected a model saved by transformers")
+            return ModelFiles(path.resolve().name, path, f"sha256:{_hash_of_folder(path)}")
+        if path.is_file():
+            return _gguf_file(path.stem, path)
+    except OSError as error:
+        raise InvalidInput(f"{error.filename or path} cannot be read: {error.strerror}") from None
     return _hub_model(model)
 
 
@@ -62,14 +65,15 @@ def transformers_folder(files: ModelFiles, models_folder: Path) -> Path:
     """The model as a transformers folder; a GGUF file is converted once and kept in models_folder.
 
     The conversion is written under another name and moved to its place when it is whole, so that a half-written one
-    is never used. Errors: InvalidInput when the file is not GGUF, or of a kind that transformers cannot read.
+    is never used. Errors: InvalidInput when the file is not GGUF, or of a kind that transformers cannot read;
+    Unavailable when models_folder cannot be written, or is full.
     """
     if files.path.is_dir():
         return files.path
     folder = models_folder / files.revision.replace(":", "-")
     if folder.is_dir():
         return folder
-    with _locked(models_folder):
+    with _writing_to(models_folder), _locked(models_folder):
         # Someone else may have converted it while this process waited for the lock.
         if not folder.is_dir():
             partial = folder.with_name(folder.name + ".partial")
@@ -81,6 +85,19 @@ def transformers_folder(files: ModelFiles, models_folder: Path) -> Path:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _writing_to(models_folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise Unavailable(
+            f"the converted model cannot be kept in {models_folder}: {first_line(error)}; "
+            "expected a folder that can be written and has room"
+        ) from None
 
 
 def silence_transformers() -> None:
@@ -126,6 +143,7 @@ def _hash_of_folder(folder: Path) -> str:
 def _hub_model(model: str) -> ModelFiles:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
+        GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
@@ -143,6 +161,11 @@ def _hub_model(model: str) -> ModelFiles:
         )
     except HFValidationError:
         raise InvalidInput(f"there is no model {model}: no such folder or .gguf file, and no name of the hub") from None
+    except GatedRepoError:
+        raise Unavailable(
+            f"the model {model} is given only to those who have accepted its licence; accept it on the model's page of "
+            "the hub, and set HF_TOKEN to a token of that account"
+        ) from None
     except RepositoryNotFoundError:
         raise UnknownName(f"there is no model {model}: no such folder or .gguf file, and the hub has none") from None
     except (LocalEntryNotFoundError, HfHubHTTPError) as error:
@@ -150,6 +173,8 @@ def _hub_model(model: str) -> ModelFiles:
             f"there is no folder or .gguf file {model}, and the model hub cannot be reached ({first_line(error)}); "
             f"{BUNDLED} needs no hub"
         ) from None
+    except OSError as error:
+        raise Unavailable(f"the model {model} cannot be kept: {first_line(error)}") from None
     return ModelFiles(model, folder, f"hub:{model}@{folder.name}")
 
 

@@ -6,9 +6,11 @@ the model's tokenizer.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ EXCERPT_LENGTH = 64
 
 PYTHON_DOCS = "python-docs"
 LARGEST_SEED = 2**63 - 1
+N_DOCUMENTS_AT_ONCE = 256
+"""That the tokenizer reads in one call: as lists of Python numbers, tokens take many times the memory of an array's."""
 NUL, NUL_SIGN = "\0", "\u2400"
 
 Int32Array = npt.NDArray[np.int32]
@@ -90,8 +94,7 @@ def cut_excerpts(text: Text, tokenizer: Any, *, n_excerpts: int, seed: int, leng
     `length` tokens.
     """
     check_has_words(text)
-    documents = [document for document in text.documents() if document.strip()]
-    windows = _windows(tokenizer(documents, add_special_tokens=False, verbose=False)["input_ids"], length)
+    windows = _windows(text, tokenizer, length)
     if not len(windows):
         raise InvalidInput(f"the corpus {text.name} has no document of {length} tokens, the length of one excerpt")
     token_ids = windows[_drawn(len(windows), n_excerpts, seed)]
@@ -131,9 +134,13 @@ def _piece_text(piece: str) -> str:
     return piece.replace("▁", " ")
 
 
-def _windows(documents: Sequence[Sequence[int]], length: int) -> Int32Array:
+def _windows(text: Text, tokenizer: Any, length: int) -> Int32Array:
     """Shape (windows, length)."""
-    cut = [np.array(ids[: len(ids) // length * length], dtype=np.int32) for ids in documents]
+    documents = (document for document in text.documents() if document.strip())
+    cut: list[Int32Array] = []
+    while group := list(islice(documents, N_DOCUMENTS_AT_ONCE)):
+        for ids in tokenizer(group, add_special_tokens=False, verbose=False)["input_ids"]:
+            cut.append(np.array(ids[: len(ids) // length * length], dtype=np.int32))
     return np.concatenate(cut).reshape(-1, length)
 
 
@@ -152,14 +159,15 @@ def _hash_of_excerpts(token_ids: Int32Array, length: int, seed: int, tokenizer: 
 def _hash_of_files(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        content = file.read_bytes()
+        content = text_files.read_bytes(file)
         digest.update(f"{len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
 def _text_files(path: Path) -> list[Path]:
-    if not path.exists():
+    # Unlike Path.exists, this raises nothing for a folder that may not be looked into.
+    if not os.path.exists(path):
         raise InvalidInput(f"there is no text {path}; expected a .txt, a .jsonl, a folder of these or {PYTHON_DOCS}")
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix in text_files.SUFFIXES and file.is_file())

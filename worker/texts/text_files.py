@@ -23,6 +23,14 @@ HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 
 
+def read_bytes(file: Path) -> bytes:
+    """Errors: InvalidInput for a file that cannot be read."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from None
+
+
 def n_invalid_bytes(file: Path) -> int:
     """How many bytes of a file are not UTF-8. Errors: InvalidInput for a file that is no text at all."""
     return _decoded(file)[1]
@@ -42,7 +50,7 @@ def documents(files: Sequence[Path]) -> Iterator[str]:
 
 def _decoded(file: Path) -> tuple[str, int]:
     """(text, how many bytes were not UTF-8)"""
-    content = file.read_bytes()
+    content = read_bytes(file)
     n_nul = content.count(0)
     if n_nul > LARGEST_SHARE_OF_NUL * len(content):
         raise InvalidInput(f"{file} is no text: {n_nul:,} of its {len(content):,} bytes are 0; expected UTF-8")

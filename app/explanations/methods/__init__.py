@@ -18,6 +18,14 @@ TOKENS = tokens.NAME
 METHOD_TITLES = {name: method.title for name, method in PROMPT_METHODS.items()} | {TOKENS: tokens.TITLE}
 """Every method's title by its name, in the order in which tables list them."""
 
+IMPORTED = "imported"
+"""The method of an explanation of which an import does not say how it was made."""
+
+
+def method_title(name: str) -> str:
+    """As people name a method; one that is not ours, which an import brought, goes by its own name."""
+    return "Imported" if name == IMPORTED else METHOD_TITLES.get(name, name)
+
 
 def prompt_method(name: str) -> PromptMethod:
     """Errors: UnknownName, which lists the known names."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import METHOD_TITLES, method_title
 from app.explanations.models import DONE, Batch, Explanation
 from app.neurons.models import Neuron, SubjectModel
 from app.studies.models import Condition, Study
@@ -30,7 +30,7 @@ def condition_choices(session: Session, subject_name: str) -> tuple[ConditionCho
     known = _of_batches(session, subject_name) | _of_studies(session, subject_name) | _of_imports(session, subject_name)
     order = list(METHOD_TITLES)
     in_order = sorted(known, key=lambda pair: (pair[0], order.index(pair[1]) if pair[1] in order else len(order)))
-    return tuple(ConditionChoice(f"{method}@{by}", METHOD_TITLES.get(method, method), by) for by, method in in_order)
+    return tuple(ConditionChoice(f"{method}@{by}", method_title(method), by) for by, method in in_order)
 
 
 def _of_batches(session: Session, subject_name: str) -> set[tuple[str, str]]:

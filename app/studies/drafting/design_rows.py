@@ -10,29 +10,37 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict
+from app.explanations.methods import IMPORTED
 from app.explanations.models import DONE, Explanation
 from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
+from app.neurons.names import check_subject_name
 from app.studies.dealing.showing import text_as_shown
 from app.studies.drafting.design_format import DesignFile, FileNeuron, FileSubject
 from app.studies.drafting.freezing import evidence_digest, recorded_excerpts
 from app.studies.models import Condition, FrozenText, Study
 
-PROMPT_PACK = "imported"
-"""Stands where an explanation made here names its prompt pack."""
+SIZES = ("n_layers", "n_neurons_per_layer")
+# Stands where an explanation made here names its prompt pack.
+PROMPT_PACK = IMPORTED
 
 
 def matching_subject(session: Session, wanted: FileSubject) -> SubjectModel:
-    """The subject model of that name, made where there is none.
+    """The subject model of that name, made where there is none. One without a recording came by imports, which let it
+    grow, so it may be larger here.
 
-    Errors: Conflict where the one here is another model or its recording is not whole.
+    Errors: InvalidInput for a name that none may have; Conflict where the one here is another model or its recording
+    is not whole.
     """
+    check_subject_name(wanted.name)
     subject = session.scalar(sa.select(SubjectModel).where(SubjectModel.name == wanted.name))
     if subject is None:
         return _new_subject(session, wanted)
-    for name, value in wanted.model_dump().items():
-        if (here := getattr(subject, name)) != value:
-            raise Conflict(f"{name} of the subject model {wanted.name} is {here!r} here; the design has {value!r}")
     status = session.scalar(sa.select(Recording.status).where(Recording.subject_id == subject.id))
+    for name, value in wanted.model_dump().items():
+        here = getattr(subject, name)
+        has_grown = status is None and name in SIZES and here > value
+        if here != value and not has_grown:
+            raise Conflict(f"{name} of the subject model {wanted.name} is {here!r} here; the design has {value!r}")
     if status not in (None, "done"):
         raise Conflict(f"the recording of {wanted.name} is not done ({status}); import the design when it is")
     return subject

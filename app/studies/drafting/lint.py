@@ -14,18 +14,23 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import Conflict, InvalidInput, UnknownName
+from app.explanations.methods import IMPORTED
 from app.neurons.models import Neuron
 from app.studies.audit import LEFT_OUT, WAIVED, record_event
 from app.studies.conditions import condition_name
 from app.studies.dealing.blinding import reason_not_to_show
 from app.studies.dealing.showing import explanations_of, text_as_shown
+from app.studies.drafting.evidence_lint import NO_EVIDENCE, missing_evidence
 from app.studies.drafting.freezing import neurons_of
 from app.studies.models import DRAFT, Condition, FrozenText, LintWaiver, Study, StudyNeuron
 from app.studies.queries import locked_study, study_named
 
 LONGEST_TEXT = 400
 """Characters; raters compare several of these on one screen."""
+NO_NAMES = ("none", "unknown")
+"""What stands for an explainer that nobody can name."""
 EMPTY = "is empty"
+NOT_WAIVABLE = (EMPTY, NO_EVIDENCE)
 REPEATED = "says the same of"
 """How the reason begins where nothing but the repetition, or the length, is wrong with a text."""
 _METHOD_NAMED = "names a method"
@@ -35,7 +40,8 @@ _METHOD_NAMED = "names a method"
 class LintFinding:
     """A text that raters should not see, and why.
 
-    reason: continues "the text ...". waived_by: who let it pass, or None. can_be_waived: an empty text cannot.
+    reason: continues "the text ...". waived_by: who let it pass, or None. can_be_waived: a text that is empty, or that
+    nothing stands beside, cannot.
     """
 
     layer: int
@@ -82,11 +88,21 @@ def findings_of(session: Session, study: Study) -> tuple[LintFinding, ...]:
     for each in shown:
         neurons_saying[each.key].add(each.neuron.id)
     names = explainer_names(study)
+    missing = missing_evidence(session, study)
     found = []
     for each in shown:
-        if reason := _reason(each.text, len(neurons_saying[each.key]) - 1, names):
-            found.append(_finding(each, reason, waivers.get((each.neuron.id, each.condition.id))))
+        reason = _reason(each.text, len(neurons_saying[each.key]) - 1, names)
+        # What is missing beside a neuron is said once, with its first text.
+        lacking = missing.get(each.neuron.id) if each.condition is study.conditions[0] else None
+        if whole := _both(reason, lacking):
+            found.append(_finding(each, whole, waivers.get((each.neuron.id, each.condition.id))))
     return tuple(found)
+
+
+def _both(reason: str | None, lacking: str | None) -> str | None:
+    """Of a text's reason and of what its neuron lacks; one that cannot be waived stands alone."""
+    unwaivable = next((each for each in (reason, lacking) if each in NOT_WAIVABLE), None)
+    return unwaivable or " and ".join(filter(None, (reason, lacking))) or None
 
 
 def lint_wording(study: Study) -> tuple[WordingFinding, ...]:
@@ -113,8 +129,9 @@ def finding_words(finding: LintFinding) -> str:
 
 def explainer_names(study: Study) -> tuple[str, ...]:
     """What the study's explainers are called in running text: `gpt-4` for `openai:gpt-4`."""
-    full = [condition.explainer.partition(":")[2] for condition in study.conditions]
-    return tuple(dict.fromkeys(name for path in full if len(name := path.rstrip("/").rpartition("/")[2]) > 1))
+    full = [condition.explainer.removeprefix(f"{IMPORTED}:") for condition in study.conditions]
+    names = (explainer[explainer.find(":") + 1 :].rstrip("/").rpartition("/")[2] for explainer in full)
+    return tuple(dict.fromkeys(name for name in names if len(name) > 1 and name not in NO_NAMES))
 
 
 def _reason(text: str, n_others: int, names: Sequence[str]) -> str | None:
@@ -157,6 +174,7 @@ def _waivers(session: Session, study: Study) -> dict[tuple[int, int], LintWaiver
 
 
 def _finding(shown: _Shown, reason: str, waiver: LintWaiver | None) -> LintFinding:
+    can_be_waived = reason not in NOT_WAIVABLE
     return LintFinding(
         layer=shown.neuron.layer,
         index=shown.neuron.index,
@@ -166,8 +184,8 @@ def _finding(shown: _Shown, reason: str, waiver: LintWaiver | None) -> LintFindi
         neuron_id=shown.neuron.id,
         condition_id=shown.condition.id,
         text=shown.text,
-        waived_by=waiver.who if waiver is not None and waiver.text == shown.text else None,
-        can_be_waived=reason != EMPTY,
+        waived_by=waiver.who if can_be_waived and waiver is not None and waiver.text == shown.text else None,
+        can_be_waived=can_be_waived,
     )
 
 
@@ -204,7 +222,8 @@ def waived_neurons(session: Session, study: Study) -> set[int]:
 
 def _let_pass(session: Session, study: Study, finding: LintFinding, now: datetime, who: str) -> None:
     if not finding.can_be_waived:
-        raise InvalidInput(f"{finding_words(finding)}; expected a text, or the neuron left out")
+        expected = "a text" if finding.reason == EMPTY else "excerpts"
+        raise InvalidInput(f"{finding_words(finding)}; expected {expected}, or the neuron left out")
     key = {"study_id": study.id, "neuron_id": finding.neuron_id, "condition_id": finding.condition_id}
     session.merge(LintWaiver(**key, text=finding.text, who=who, at=now))
     session.flush()

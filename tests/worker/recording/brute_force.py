@@ -95,7 +95,7 @@ def _moments(counted: Array) -> dict[str, float | None]:
     blocks = [_block(counted[first : first + BLOCK]) for first in range(0, len(counted), BLOCK)]
     n, n_active, mean, m2, m3, m4 = _tree(blocks)
     variance = m2 / n
-    is_varied = variance > 0
+    is_varied = variance > 0 and m4 / n / (variance * variance) >= 0.99
     return {
         "mean": mean,
         "variance": variance,

@@ -31,6 +31,7 @@ LARGE = DryRun(
     parts=3_000_000_000,
     rows=4_200_000_000,
     free_memory=16_000_000_000,
+    free_gpu=None,
     free_disk=8_000_000_000,
 )
 LINES = [
@@ -53,6 +54,30 @@ def test_too_little_memory_and_room_are_warned_of() -> None:
         "Warning: too little room on the disk; expected fewer --top, or --no-statistics",
         "Nothing was recorded",
     ]
+
+
+def test_on_a_gpu_weights_and_batch_lie_there_and_what_is_kept_does_not() -> None:
+    enough = replace(LARGE, device="GPU (1)", free_gpu=8_200_000_000, free_memory=2_000_000_000)
+
+    assert enough.lines() == [
+        "Model: qwen (qwen3), 36 layers of 9728 neurons, bfloat16 on the GPU (1)",
+        LINES[1],
+        "Memory of the GPU: about 8.2 GB: weights 8.0 GB, a batch of 16 160 MB; free 8.2 GB",
+        "Memory: what is kept 1.5 GB; free 2.0 GB",
+        LINES[3],
+        "Nothing was recorded",
+    ]
+    assert "Warning: too little memory" in replace(enough, free_gpu=8_100_000_000).lines()[-2]
+    assert "Warning: too little memory" in replace(enough, free_memory=1_000_000_000).lines()[-2]
+
+
+@pytest.mark.parametrize(("gpus", "free"), [([], None), ([10**9, 3 * 10**9], 3 * 10**9), ([9000, 8000], 17_000)])
+def test_the_free_memory_is_that_of_the_gpus_that_the_weights_go_to(
+    gpus: list[int], free: int | None, settings: Settings, database: Database, tmp_path: Path, tiny_model: MakeModel
+) -> None:
+    order = small_order(tiny_model("gpt2"), write_text(tmp_path / "words.txt"))
+
+    assert dry_run(settings, database, order, gpu_memory=lambda: gpus).free_gpu == free
 
 
 def test_what_cannot_be_known_is_said_to_be_unknown() -> None:

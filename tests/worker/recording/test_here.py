@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from app.database import Database
 from app.errors import Conflict, InvalidInput, NeuronJuryError, Unavailable
+from app.neurons import storing
 from app.neurons.models import Corpus, Neuron, Recording, SubjectModel
 from app.neurons.reading import load_records, neuron_at
 from app.neurons.records import BANDS
@@ -29,6 +30,7 @@ from tests.worker.recording.recordings import (
     stored_rows,
     write_text,
 )
+from worker.recording import disk
 from worker.recording.here import LOADING, RECORDING, STORING, RecordingSummary, record_subject
 from worker.recording.order import RecordingOrder
 from worker.recording.parts import merged_layer
@@ -302,7 +304,9 @@ def test_without_a_name_the_subject_is_named_after_the_model(record_tiny: Record
         ({"n_random": -1}, "-1 random records; expected 0 to 1000"),
         ({"positions": "last"}, "positions 'last'; expected all, after-first"),
         ({"polarity": "negative"}, "polarity 'negative'; expected positive, both, auto"),
-        ({"dtype": "int8"}, "dtype 'int8'; expected auto, float32, bfloat16, float16"),
+        ({"dtype": "int8"}, "dtype 'int8'; expected auto, float32, float16, bfloat16"),
+        ({"chunk_length": 12}, "chunks of 12 excerpts; expected a multiple of 8"),
+        ({"chunk_length": 0}, "chunks of 0 excerpts; expected a multiple of 8"),
         ({"seed": -1}, "seed -1; expected 0 to 9223372036854775807"),
         ({"seed": 2**63}, "seed 9223372036854775808; expected 0 to 9223372036854775807"),
     ],
@@ -353,7 +357,38 @@ def test_a_disk_without_room_leaves_the_database_as_it_was(
     assert n_rows(database) == NOTHING
 
 
-def test_activations_that_are_not_numbers_leave_the_database_as_it_was(
+def test_a_part_that_no_database_takes_leaves_the_database_as_it_was(
+    record_tiny: Record, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "LARGEST_VALUE", 10_000)
+
+    with pytest.raises(InvalidInput, match=r"is \d+ kB at a time, more than the 10 kB .*; expected fewer --top$"):
+        record_tiny()
+
+    assert n_rows(database) == NOTHING
+
+
+def test_two_processes_that_begin_the_same_at_the_same_moment_share_it(
+    record_tiny: Record, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.engine.dialect.name == "sqlite":
+        # Only one at a time begins anything there.
+        return
+    store_corpus, n_calls = storing.store_corpus, []
+
+    def others_first(*arguments: Any, **named: Any) -> Corpus:
+        n_calls.append(1)
+        if len(n_calls) == 1:
+            record_tiny()
+        return store_corpus(*arguments, **named)
+
+    monkeypatch.setattr(storing, "store_corpus", others_first)
+
+    assert record_tiny().was_done
+    assert is_whole(database)
+
+
+def test_activations_that_are_not_numbers_leave_nothing_but_the_excerpts(
     record_tiny: Record, database: Database, tiny_model: MakeModel
 ) -> None:
     folder = tiny_model()
@@ -364,7 +399,7 @@ def test_activations_that_are_not_numbers_leave_the_database_as_it_was(
     with pytest.raises(InvalidInput, match="the model's activations in layer 1 are not all finite numbers"):
         record_tiny(model=str(folder))
 
-    assert n_rows(database) == NOTHING
+    assert n_rows(database) == NOTHING | {"corpus": 1, "excerpt": N_EXCERPTS}
 
 
 @pytest.mark.real_model

@@ -3,23 +3,29 @@
 import dataclasses
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
+from dbos import DBOSClient
 
 from app.database import Database
-from app.errors import Conflict, UnknownName
+from app.errors import Conflict, DatabaseBusy, UnknownName
 from app.jobs import job_client
 from app.neurons.models import Recording
 from app.settings import Settings
 from tests.worker.conftest import N_LAYERS, MakeModel
 from tests.worker.recording.recordings import n_rows, no_progress, parts_by_chunk, small_order, stored_rows, write_text
 from tests.worker.recording.worker_process import Worker, new_installation, starting_workers, wait_until
-from worker.recording.detaching import DetachedRecording, cancel_recording, detach_recording, shards_of
+from worker.recording.detaching import DetachedRecording, detach_recording, shards_of
+from worker.recording.ending import cancel_recording
 from worker.recording.here import record_subject
 from worker.recording.order import RecordingOrder
+from worker.recording.shards import RecordingShards
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -79,12 +85,81 @@ def test_two_workers_record_shards_to_the_same_rows(
     with job_client(installation[0].jobs_database_url) as client:
         jobs = {job.workflow_id: job for job in client.list_workflows()}
     # No chunk and no end twice, and no worker without work.
-    assert sorted(name.partition("-shard-")[2] for name in jobs if "-shard-" in name) == ["0", "12", "18", "6"]
+    assert sorted(name.partition("-shard-")[2] for name in jobs if "-shard-" in name) == ["0-6", "12-6", "18-7", "6-6"]
     assert len(jobs) == 5
     assert {job.status for job in jobs.values()} <= {"SUCCESS", "PENDING"}
     assert len({job.executor_id for job in jobs.values()}) == 2
     check_same_as_here(installation, order)
     assert left_to_workers(installation, order, n_shards=2).was_done
+
+
+def test_a_submission_that_was_killed_half_way_is_completed_by_the_same_order(
+    installation: tuple[Settings, Database], order: RecordingOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue, n_calls = DBOSClient.enqueue, []
+
+    def killed_at_the_second(client: DBOSClient, *arguments: Any) -> Any:
+        n_calls.append(1)
+        if len(n_calls) == 2:
+            raise KeyboardInterrupt
+        return enqueue(client, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DBOSClient, "enqueue", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            left_to_workers(installation, order, n_shards=5)
+
+    again = left_to_workers(installation, order, n_shards=2)
+
+    assert again == DetachedRecording("tiny", 320, 400, 2, was_done=False, was_under_way=False)
+    assert left_to_workers(installation, order, n_shards=2).was_under_way
+
+
+def test_jobs_of_a_replaced_recording_never_touch_the_one_that_has_its_id(
+    installation: tuple[Settings, Database], order: RecordingOrder
+) -> None:
+    settings, database = installation
+    left_to_workers(installation, order, n_shards=2)
+    with database.reading() as session:
+        replaced = session.scalars(sa.select(Recording)).one()
+    left_to_workers(installation, dataclasses.replace(order, seed=1), n_shards=1)
+
+    with job_client(settings.jobs_database_url) as client:
+        statuses = sorted(str(job.status) for job in client.list_workflows())
+    assert statuses == ["CANCELLED", "CANCELLED", "ENQUEUED"]
+    with database.reading() as session:
+        theirs = session.scalars(sa.select(Recording)).one()
+    shards = RecordingShards(settings, database, threading.Event())
+    begun_at = replaced.created_at.isoformat()
+    assert not shards.record_chunk(theirs.id, begun_at, 0)
+    assert not shards.is_recorded(theirs.id, begun_at)
+    shards.fail(theirs.id, begun_at, "a fault")
+    shards.finish(theirs.id, begun_at)
+    assert (status(database), parts_by_chunk(database)) == ("writing", {})
+
+
+def test_an_error_that_may_pass_is_left_to_the_next_try(
+    installation: tuple[Settings, Database], order: RecordingOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, database = installation
+    left_to_workers(installation, order, n_shards=1)
+    with database.reading() as session:
+        recording = session.scalars(sa.select(Recording)).one()
+    begun_at = recording.created_at.isoformat()
+    shards = RecordingShards(settings, database, threading.Event())
+    errors = [sa.exc.OperationalError("", None, Exception("database is locked")), DatabaseBusy("the database is busy")]
+    for error in errors:
+        with monkeypatch.context() as patched:
+            patched.setattr(shards, "_load", Mock(side_effect=error))
+            with pytest.raises(type(error)):
+                shards.record_chunk(recording.id, begun_at, 0)
+        assert status(database) == "writing"
+    assert shards.record_chunk(recording.id, begun_at, 0)
+    assert parts_by_chunk(database) == {0: N_LAYERS}
+
+    shards.fail(recording.id, begun_at, "the database is away")
+    assert status(database) == "failed"
+    assert not shards.record_chunk(recording.id, begun_at, 1)
 
 
 def test_a_killed_worker_costs_at_most_the_chunk_under_way(

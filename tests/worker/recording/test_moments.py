@@ -63,3 +63,13 @@ def test_a_neuron_that_does_not_vary_has_no_skewness_and_no_kurtosis() -> None:
     assert moments["variance"].tolist() == [0.0]
     assert np.isnan(moments["skewness"]).all()
     assert np.isnan(moments["kurtosis"]).all()
+
+
+def test_a_neuron_too_faint_for_its_fourth_powers_has_no_kurtosis_rather_than_a_wrong_one() -> None:
+    faint = np.random.default_rng(0).standard_normal((30, 4, 1)).astype(np.float32) * np.float32(1e-12)
+
+    moments = finished(nodes_of(faint, []))
+
+    assert moments["variance"][0] > 0
+    assert np.isnan(moments["kurtosis"]).all()
+    assert np.isnan(moments["skewness"]).all()

@@ -221,6 +221,26 @@ def test_a_real_model_is_recorded_as_the_definition_says(
         check_against_brute_force(plan, layer, np.concatenate(of_layer))
 
 
+@pytest.mark.parametrize("model_type", ["gpt2", "llama"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_recording_of_a_small_model_does_not_depend_on_the_batch_size(
+    model_type: str, dtype: str, tiny_model: MakeModel
+) -> None:
+    subject = load_subject(tiny_model(model_type), n_tokens=64, n_threads=1, dtype=dtype)
+    token_ids = np.random.default_rng(2).integers(0, 300, (30, 64)).astype(np.int32)
+    plan = RecordingPlan(30, 64, seed=3, polarity="both", chunk_length=8)
+
+    first, *others = [recorded(subject, plan, token_ids, batch_size, [0, 2]) for batch_size in (30, 5, 1)]
+
+    for other in others:
+        for layer, expected in zip(other, first, strict=True):
+            for name, values in expected.statistics.items():
+                assert np.array_equal(layer.statistics[name], values, equal_nan=True), name
+            for name, band in expected.bands.items():
+                assert np.array_equal(layer.bands[name].excerpts, band.excerpts), name
+                assert np.array_equal(layer.bands[name].activations, band.activations), name
+
+
 def test_progress_counts_the_excerpts_of_a_chunk() -> None:
     activations = some_activations(30)
     plan = plan_of(activations, chunk_length=24)

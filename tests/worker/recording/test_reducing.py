@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from app.errors import InvalidInput
-from worker.recording import reducing
-from worker.recording.reducing import LARGEST_FLOAT16, as_stored, columns, reduced, reduced_to_maxima
+from worker.recording.kernels import LARGEST_FLOAT16
+from worker.recording.reducing import Reader, _filled, as_compared, as_stored
 
 Array = npt.NDArray[Any]
 
@@ -31,7 +31,7 @@ def test_the_loops_give_maxima_minima_and_sums_in_the_order_of_the_tokens(
     squares = distances * distances
     powers = [activations > 0, distances, squares, squares * distances, squares * squares]
 
-    result = reduced(torch.from_numpy(activations), 0, origin[None], 0, n_threads)
+    result = Reader(0, n_threads).reduced(torch.from_numpy(activations), origin[None], 0)
 
     np.testing.assert_array_equal(result.maxima, activations.max(axis=1))
     np.testing.assert_array_equal(result.minima, activations.min(axis=1))
@@ -45,8 +45,9 @@ def test_torch_gives_what_the_loops_give(shape: tuple[int, int, int], dtype: tor
     activations = torch.from_numpy(some(shape)).to(dtype)
     origin = activations[0, 1].float().numpy()
 
-    by_loops = reduced(activations, 1, origin[None], 0, 1)
-    by_torch = reducing._by_torch(activations, 1, origin[None], 0)
+    by_loops = Reader(1, 1).reduced(activations, origin[None], 0)
+    by_torch = _filled(shape[0], shape[2])
+    Reader(1, 1)._by_torch(activations, origin[None], 0, by_torch)
 
     np.testing.assert_array_equal(by_torch.maxima, by_loops.maxima)
     np.testing.assert_array_equal(by_torch.minima, by_loops.minima)
@@ -58,10 +59,10 @@ def test_torch_gives_what_the_loops_give(shape: tuple[int, int, int], dtype: tor
 def test_tokens_that_do_not_count_are_not_looked_at(n_ignored: int) -> None:
     activations = some((2, 9, 5))
     origin = np.zeros((1, 5), dtype=np.float32)
-    expected = reduced(torch.from_numpy(activations[:, n_ignored:].copy()), 0, origin, 0, 1)
+    expected = Reader(0, 1).reduced(torch.from_numpy(activations[:, n_ignored:].copy()), origin, 0)
     activations[:, :n_ignored] = np.nan
 
-    result = reduced(torch.from_numpy(activations), n_ignored, origin, 0, 1)
+    result = Reader(n_ignored, 1).reduced(torch.from_numpy(activations), origin, 0)
 
     for name in ("maxima", "minima", "sums"):
         np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
@@ -75,7 +76,7 @@ def test_maxima_alone_are_the_same(shape: tuple[int, int, int], n_ignored: int) 
     expected = activations[:, n_ignored:].max(axis=1)
     activations[:, :n_ignored] = np.nan
 
-    np.testing.assert_array_equal(reduced_to_maxima(torch.from_numpy(activations), n_ignored), expected)
+    np.testing.assert_array_equal(Reader(n_ignored, 1).maxima(torch.from_numpy(activations)), expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -85,16 +86,16 @@ def test_one_activation_that_is_not_finite_is_found(value: float, place: tuple[i
     activations[place] = value
 
     with pytest.raises(InvalidInput):
-        reduced(torch.from_numpy(activations), 0, np.zeros((1, 129), dtype=np.float32), 0, 2)
+        Reader(0, 2).reduced(torch.from_numpy(activations), np.zeros((1, 129), dtype=np.float32), 0)
     with pytest.raises(InvalidInput):
-        reduced_to_maxima(torch.from_numpy(activations), 0)
+        Reader(0, 1).maxima(torch.from_numpy(activations))
 
 
 def test_activations_laid_out_in_another_order_are_read_right() -> None:
     activations = some((4, 9, 20))
     turned = torch.from_numpy(activations.transpose(2, 1, 0).copy()).permute(2, 1, 0)
 
-    result = reduced(turned, 0, np.zeros((1, 20), dtype=np.float32), 0, 1)
+    result = Reader(0, 1).reduced(turned, np.zeros((1, 20), dtype=np.float32), 0)
 
     np.testing.assert_array_equal(result.maxima, activations.max(axis=1))
 
@@ -103,17 +104,29 @@ def test_columns_are_copied_as_they_are_stored() -> None:
     activations = some((3, 6, 5)) * 1e5
     excerpts, neurons = np.array([2, 0, 0]), np.array([4, 1, 1])
 
-    copied = columns(torch.from_numpy(activations), 2, excerpts, neurons)
+    copied = Reader(2, 1).columns(torch.from_numpy(activations), excerpts, neurons)
 
     expected = np.clip(activations[excerpts, :, neurons], -LARGEST_FLOAT16, LARGEST_FLOAT16).astype(np.float16)
     expected[:, :2] = 0
     np.testing.assert_array_equal(copied, expected)
 
 
-def test_what_is_too_large_for_float16_is_stored_as_its_largest_number() -> None:
-    assert as_stored(np.array([1e6, -1e6, 65504, 0.1], dtype=np.float32)).tolist() == [
-        65504,
-        -65504,
-        65504,
-        0.0999755859375,
-    ]
+@pytest.mark.parametrize("value", [1e6, 3e38])
+def test_what_is_too_large_for_float16_becomes_its_largest_number(value: float) -> None:
+    activations = np.array([[[value, -value, 65519]]], dtype=np.float32)
+    reader = Reader(0, 1)
+
+    result = reader.reduced(torch.from_numpy(activations), np.zeros((1, 3), dtype=np.float32), 0)
+    copied = reader.columns(torch.from_numpy(activations), np.zeros(3, dtype=np.int64), np.arange(3))
+
+    assert result.maxima.tolist() == result.minima.tolist() == [[65504, -65504, 65504]]
+    assert reader.maxima(torch.from_numpy(activations)).tolist() == [[65504, -65504, 65504]]
+    assert copied.tolist() == [[65504], [-65504], [65504]]
+
+
+def test_values_are_rounded_as_numpy_rounds_them() -> None:
+    values = np.linspace(-65504, 65504, 100_001, dtype=np.float32)
+    values = np.concatenate([values, values * np.float32(1e-8), values / np.float32(2**24)])
+
+    np.testing.assert_array_equal(as_stored(values), values.astype(np.float16))
+    np.testing.assert_array_equal(as_compared(as_stored(values)), values.astype(np.float16).astype(np.float32))

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import Conflict, Unavailable
-from app.neurons import recordings
+from app.jobs import migrate_jobs
+from app.neurons import recordings, storing
 from app.neurons.models import ActivationRow, Neuron, Recording
 from app.settings import Settings
-from tests.worker.conftest import N_LAYERS, MakeModel
+from tests.worker.conftest import N_LAYERS, N_NEURONS, MakeModel
 from tests.worker.recording.recordings import (
     N_CHUNKS,
     N_EXCERPTS,
@@ -26,6 +29,7 @@ from tests.worker.recording.recordings import (
     stored_rows,
     write_text,
 )
+from worker.recording.ending import cancel_recording
 from worker.recording.here import LOADING, RECORDING, STORING, RecordingStopped, RecordingSummary, record_subject
 
 Record = Callable[..., RecordingSummary]
@@ -123,8 +127,9 @@ def test_a_chunk_without_the_parts_of_all_layers_is_recorded_again(
 
 
 def test_what_an_unfinished_recording_with_other_settings_left_is_replaced(
-    record_tiny: Record, database: Database
+    record_tiny: Record, settings: Settings, database: Database
 ) -> None:
+    migrate_jobs(settings.jobs_database_url)
     with pytest.raises(RecordingStopped):
         record_tiny(interrupted_at(STORING, 1))
 
@@ -157,7 +162,11 @@ def test_two_processes_that_record_the_same_end_in_one_recording(
     assert stored_rows(database) == uninterrupted
 
 
-def test_a_recording_that_another_process_replaces_stops(record_tiny: Record, database: Database) -> None:
+def test_a_recording_that_another_process_replaces_stops(
+    record_tiny: Record, settings: Settings, database: Database
+) -> None:
+    migrate_jobs(settings.jobs_database_url)
+
     def record_other_settings(stage: str, done: int, total: int) -> None:
         if stage == RECORDING and done == tokens(20):
             record_tiny(seed=1)
@@ -170,12 +179,13 @@ def test_a_recording_that_another_process_replaces_stops(record_tiny: Record, da
 
 
 def test_a_cancelled_recording_stops_keeps_nothing_and_can_begin_again(
-    record_tiny: Record, database: Database, uninterrupted: list[tuple[Any, ...]]
+    record_tiny: Record, settings: Settings, database: Database, uninterrupted: list[tuple[Any, ...]]
 ) -> None:
+    migrate_jobs(settings.jobs_database_url)
+
     def cancel(stage: str, done: int, total: int) -> None:
         if stage == RECORDING and done == tokens(20):
-            with database.writing() as session:
-                recordings.cancel_recording(session, "tiny")
+            cancel_recording(settings, database, "tiny")
 
     with pytest.raises(Conflict, match="this recording is cancelled in the meantime"):
         record_tiny(cancel)
@@ -185,6 +195,52 @@ def test_a_cancelled_recording_stops_keeps_nothing_and_can_begin_again(
     assert parts_by_chunk(database) == {}
     record_tiny()
     assert stored_rows(database) == uninterrupted
+
+
+def test_a_cancelled_recording_that_was_half_removed_begins_again(
+    record_tiny: Record,
+    settings: Settings,
+    database: Database,
+    uninterrupted: list[tuple[Any, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    migrate_jobs(settings.jobs_database_url)
+    with monkeypatch.context() as patched:
+        patched.setattr(storing, "finish_recording", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(RecordingStopped):
+            record_tiny()
+    remove_layer = storing.remove_layer
+    before = n_rows(database)
+
+    def killed_before_layer_1(session: Session, recording: Recording, layer: int) -> None:
+        if layer == 1:
+            raise KeyboardInterrupt
+        remove_layer(session, recording, layer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recordings, "remove_layer", killed_before_layer_1)
+        with pytest.raises(KeyboardInterrupt):
+            cancel_recording(settings, database, "tiny")
+
+    # Each layer was a transaction of its own, after that of the end.
+    with database.reading() as session:
+        assert recordings.recording_named(session, "tiny").status == "cancelled"
+    assert n_rows(database)["neuron"] == (before["neuron"] or 0) - N_NEURONS
+    record_tiny()
+    assert stored_rows(database) == uninterrupted
+    assert n_rows(database)["recording_part"] == 0
+
+
+def test_layers_of_a_part_of_the_corpus_are_not_stored(record_tiny: Record, database: Database) -> None:
+    def lose_a_part(stage: str, done: int, total: int) -> None:
+        if (stage, done) == (STORING, 1):
+            with database.writing() as session:
+                session.execute(sa.text("DELETE FROM recording_part WHERE first_excerpt = 24 AND layer = 1"))
+
+    with pytest.raises(Conflict, match="the parts of layer 1 have 52 excerpts, expected 60"):
+        record_tiny(lose_a_part)
+
+    assert n_rows(database)["neuron"] == N_NEURONS
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_recording_goes_on_when_there_is_room(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.worker.recording.brute_force import mixed
 from worker.recording.drawing import excerpt_keys, neuron_keys
-from worker.recording.kernels import drawn_among, key_of
+from worker.recording.selection import drawn_among, key_of
 from worker.recording.sketch import Sketch
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ def taken_from(values: Array, n_drawn: int, seed: int, cuts: list[int], batch_si
         for first in range(begin, end, batch_size):
             batch = values[first : min(first + batch_size, end)]
             candidates = sketch.candidates(batch, first)
-            sketch.put(batch, first, candidates, batch[candidates[0], candidates[1], None].astype(np.float16))
+            sketch.put(batch[candidates[0], candidates[1], None].astype(np.float16))
         taken.append(sketch.taken())
     return {name: np.concatenate([entries[name] for entries in taken]) for name in taken[0]}
 

@@ -1,12 +1,17 @@
 """Finding a model's files, and the cache of converted ones."""
 
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from tokenizers import pre_tokenizers
+from transformers import LlamaForCausalLM
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, Unavailable, UnknownName
 from tests.worker.conftest import MakeModel
 from worker.subjects.model_files import BUNDLED, ModelFiles, find_model, slug_of, transformers_folder
 
@@ -148,3 +153,50 @@ def test_a_gguf_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
 
         with pytest.raises(InvalidInput, match=r"cut\.gguf cannot be read as a model: "):
             transformers_folder(find_model(str(tmp_path / "cut.gguf")), tmp_path / "models")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tiny.gguf").symlink_to("/proc/self/mem")
+
+    with pytest.raises(InvalidInput, match=r"tiny\.gguf cannot be read: Input/output error$"):
+        find_model(str(tmp_path / "tiny.gguf"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+    (tmp_path / "models").write_text("no folder")
+
+    with pytest.raises(Unavailable, match=r"^the converted model cannot be kept in .*/models: .*; expected a folder"):
+        transformers_folder(find_model(str(tmp_path / "tiny.gguf")), tmp_path / "models")
+
+
+def test_a_full_disk_while_a_model_is_converted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+
+    def full(model: Any, folder: Path) -> None:
+        folder.mkdir()
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(LlamaForCausalLM, "save_pretrained", full)
+    with pytest.raises(Unavailable, match="No space left on device"):
+        transformers_folder(find_model(str(tmp_path / "tiny.gguf")), tmp_path / "models")
+
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (GatedRepoError, Unavailable, "accept it on the model's page of the hub, and set HF_TOKEN"),
+        (RepositoryNotFoundError, UnknownName, "the hub has none"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_says_why(
+    error: type[Exception], kind: type[Exception], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any, **options: Any) -> str:
+        raise error.__new__(error)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(kind, match=reason):
+        find_model("somebody/some-model")

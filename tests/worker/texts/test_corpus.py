@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from app.errors import InvalidInput
 from tests.worker.conftest import SENTENCE
-from worker.texts import python_docs
+from worker.texts import corpus, python_docs
 from worker.texts.corpus import Excerpts, Text, cut_excerpts, open_text, token_texts
 
 
@@ -48,6 +48,34 @@ def test_documents_are_cut_into_windows_that_follow_each_other_and_never_cross(t
     assert excerpts.token_ids.dtype == np.int32
     assert {tuple(ids) for ids in excerpts.token_ids.tolist()} == expected
     assert excerpts.n_available == len(excerpts.token_ids)
+
+
+def test_how_many_documents_are_read_at_once_decides_nothing(
+    tiny_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = text_of(*(SENTENCE * n_sentences for n_sentences in range(9)), "short")
+    at_once = cut(text, tiny_tokenizer)
+    n_read: list[int] = []
+
+    def tokenizer(documents: list[str], **options: Any) -> Any:
+        n_read.append(len(documents))
+        return tiny_tokenizer(documents, **options)
+
+    tokenizer.backend_tokenizer = tiny_tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    monkeypatch.setattr(corpus, "N_DOCUMENTS_AT_ONCE", 4)
+    in_groups = cut(text, tokenizer)
+
+    assert n_read == [4, 4, 1]
+    assert np.array_equal(in_groups.token_ids, at_once.token_ids)
+    assert in_groups.hash == at_once.hash
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    # A file whose first byte cannot be read, whoever asks.
+    (tmp_path / "words.txt").symlink_to("/proc/self/mem")
+
+    with pytest.raises(InvalidInput, match=r"words\.txt cannot be read: Input/output error$"):
+        open_text(str(tmp_path / "words.txt"))
 
 
 def test_excerpts_are_drawn_without_replacement_and_the_seed_decides_which(tiny_tokenizer: Any) -> None:
