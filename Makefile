@@ -18,7 +18,7 @@ test: .venv/made chromium ## Lint, types, import rules and every test, on SQLite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-quick: .venv/made ## The tests that need neither a browser nor the bundled language model
 	$(BIN)/python -m pytest -q -m "not browser and not real_model"

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.database import utc_now
 from app.explanations.batches import BatchProgress, batch_progress, find_batch
 from app.explanations.forms import NewBatchForm
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import METHOD_TITLES, method_title
 from app.explanations.models import QUEUED, RUNNING, Batch
 from app.jobs import live_workers
 from app.neurons.contexts import SubjectSummary
@@ -130,7 +130,7 @@ def _line(batch: Batch) -> BatchLine:
         id=batch.id,
         subject=batch.subject.name,
         side=batch.settings.get("side", "positive"),
-        methods=tuple(METHOD_TITLES.get(method, method) for method in batch.methods),
+        methods=tuple(method_title(method) for method in batch.methods),
         explainer=batch.explainer,
         status=batch.status,
         failure=batch.failure,

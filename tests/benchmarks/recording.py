@@ -5,6 +5,7 @@
 
 import argparse
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from app.database import Database
+from app.migrating import upgrade
+from app.neurons import storing
+from app.neurons.models import Recording, SubjectModel
 from app.settings import Settings
 from tests.benchmarks.other_ways import AllNonZeros, ConcatenatedTopK, LayerReached, Observe
 from tests.benchmarks.printed_figures import Figure, print_figures, print_machine
@@ -31,8 +36,10 @@ LARGEST_RATIOS = {TOP_AND_RANDOM: 1.10, EVERYTHING: 1.25}
 LARGEST_SHARES = {TOP_AND_RANDOM: 1.0, EVERYTHING: 3.0}
 N_BATCHES_OF_OTHERS = 12
 """Others are timed on some batches only: there is no steady state in what they do with a batch."""
-N_BATCHES_ON_ONE_CORE = 12
-"""At the end of the corpus, in the steady state: the recorder alone beside the bare model, each on a single core."""
+MOST_ON_ONE_CORE = 12
+"""Batches at the end of the corpus, in the steady state: the recorder alone beside the bare model, on a single core."""
+
+N_LAYERS_WRITTEN = 4
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -105,9 +112,9 @@ def measured(subject: Subject, token_ids: Int32Array, batch_size: int) -> list[F
     for _ in range(3):
         subject.forward(token_ids[:batch_size])
     bare: list[float] = []
-    n_threads, steady = subject.n_threads, max(0, n_excerpts - N_BATCHES_ON_ONE_CORE * batch_size)
+    n_batches = -(-n_excerpts // batch_size)
     for number, first in enumerate(range(0, n_excerpts, batch_size)):
-        if first >= steady:
+        if number == n_batches - on_one_core(n_batches):
             torch.set_num_threads(1)
         batch = token_ids[first : first + batch_size]
         # Whichever comes later finds warmer caches, so they take turns.
@@ -116,20 +123,25 @@ def measured(subject: Subject, token_ids: Int32Array, batch_size: int) -> list[F
                 bare.append(run_bare(subject, batch))
             else:
                 recorders[name].run_batch(first, batch)
-    torch.set_num_threads(n_threads)
+    torch.set_num_threads(subject.n_threads)
     figures = [figure for name, recorder in recorders.items() for figure in recorded_figures(name, recorder, bare)]
-    figures += merging_figures(recorders[EVERYTHING])
+    figures += [*merging_figures(recorders[EVERYTHING]), written_figure(recorders[EVERYTHING])]
     figures += other_figures(subject, token_ids, batch_size)
     return [*figures, Figure("bare forward, median batch", batch_size * n_tokens / median(bare), "tokens/s")]
 
 
+def on_one_core(n_batches: int) -> int:
+    return max(1, min(MOST_ON_ONE_CORE, n_batches // 10))
+
+
 def recorded_figures(name: str, recorder: TimedRecorder, bare: list[float]) -> list[Figure]:
     pairs = list(zip(recorder.whole, recorder.inside, bare, strict=True))
-    shared, on_one_core = pairs[:-N_BATCHES_ON_ONE_CORE], pairs[-N_BATCHES_ON_ONE_CORE:]
+    n_apart = on_one_core(len(pairs))
+    shared, apart = pairs[:-n_apart], pairs[-n_apart:]
     ratios = [whole / alone for whole, _, alone in shared]
     shares = [100 * inside / alone for _, inside, alone in shared]
     whole, inside, alone = (sum(seconds) for seconds in zip(*shared, strict=True))
-    isolated = median(100 * inside / alone for _, inside, alone in on_one_core)
+    isolated = median(100 * inside / alone for _, inside, alone in apart)
     n_excerpts = len(shared) / len(pairs) * recorder.plan.n_excerpts
     bound = LARGEST_RATIOS[name]
     return [
@@ -160,6 +172,30 @@ def merging_figures(recorder: TimedRecorder) -> list[Figure]:
         Figure("recorder's memory by its plan, everything", plan.state_bytes(n_layers, n_neurons) / 2**20, "MiB"),
         Figure("peak memory of this benchmark, both recorders", peak, "MiB"),
     ]
+
+
+def written_figure(recorder: TimedRecorder) -> Figure:
+    """Some layers into a new SQLite file, merging left out."""
+    plan = recorder.plan
+    merged = [merged_layer(plan, layer, parts) for layer, parts in enumerate(recorder.parts[:N_LAYERS_WRITTEN])]
+    n_neurons = len(merged[0].statistics["maximum"])
+    token_ids = np.zeros((plan.n_excerpts, plan.n_tokens), dtype=np.int32)
+    names = {"name": "bench", "revision": "", "architecture": "", "dtype": "float32", "tokenizer_hash": ""}
+    subject = SubjectModel(**names, n_layers=len(recorder.parts), n_neurons_per_layer=n_neurons)
+    recording = Recording(settings={}, provenance={}, n_tokens=token_ids.size, seconds=0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/study.sqlite")
+        upgrade(database)
+        with database.writing() as session:
+            corpus = storing.store_corpus(session, name="bench", hash="", token_ids=token_ids, token_texts={0: "x"})
+            storing.begin_recording(session, subject, recording, corpus)
+        started = time.perf_counter()
+        for layer in merged:
+            with database.writing() as session:
+                storing.store_layer(session, recording, layer)
+        seconds = time.perf_counter() - started
+        database.dispose()
+    return Figure("written to SQLite, everything", len(merged) * n_neurons / seconds, "neurons/s")
 
 
 def other_figures(subject: Subject, token_ids: Int32Array, batch_size: int) -> list[Figure]:

@@ -42,7 +42,7 @@ class Browsers:
     def new(self, **options: object) -> Page:
         """The first page of a fresh profile. options: of Playwright's new_context."""
         context = self._chromium.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.on("console", lambda message: self._note(message.type, message.text))
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         self._contexts.append(context)

@@ -5,13 +5,14 @@ from app.settings import Settings
 from app.studies import lifecycle
 from app.studies.drafting.neuron_sets import PerLayer
 from app.studies.invitations import redeem_invitation
-from tests.factories import make_explanation, make_neuron, make_subject
+from tests.factories import make_explanation, make_neuron, make_records, make_subject
 from worker.demo import demo_access
 
 
 def test_access_of_a_demo_that_died_before_its_commit_is_made_again(database: Database, settings: Settings) -> None:
     with database.writing() as session:
         neuron = make_neuron(session, make_subject(session, "toy", n_layers=1))
+        make_records(session, neuron)
         for method in ("original", "summary"):
             make_explanation(session, neuron, method, "local:toy", text=f"Cats, number {len(method)}.")
         lifecycle.create_study(

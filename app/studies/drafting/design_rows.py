@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import Conflict
 from app.explanations.methods import IMPORTED
 from app.explanations.models import DONE, Explanation
+from app.neurons import storing
 from app.neurons.models import ActivationRow, Corpus, Excerpt, Neuron, Recording, SubjectModel
 from app.neurons.names import check_subject_name
 from app.studies.dealing.showing import text_as_shown
@@ -41,7 +42,7 @@ def matching_subject(session: Session, wanted: FileSubject) -> SubjectModel:
         has_grown = status is None and name in SIZES and here > value
         if here != value and not has_grown:
             raise Conflict(f"{name} of the subject model {wanted.name} is {here!r} here; the design has {value!r}")
-    if status not in (None, "done"):
+    if status not in (None, storing.DONE):
         raise Conflict(f"the recording of {wanted.name} is not done ({status}); import the design when it is")
     return subject
 

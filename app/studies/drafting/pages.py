@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from app.errors import InvalidInput
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import method_title
 from app.studies.drafting.choices import ConditionChoice
 from app.studies.drafting.lint import LintFinding, WordingFinding, blocking
 from app.studies.drafting.plan import PowerLine, plan_of, power_lines, power_words, sharing_words
@@ -209,7 +209,7 @@ def draft_page(
         wording=wording,
         # What blocks comes first; sorting keeps the order of the neurons.
         findings=tuple(
-            FindingLine(finding, METHOD_TITLES.get(finding.method, finding.method))
+            FindingLine(finding, method_title(finding.method))
             for finding in sorted(findings, key=lambda finding: finding.waived_by is not None)
         ),
         n_blocking=len(open_ones),

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.errors import Conflict, InvalidInput
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import method_title
 from app.studies.dealing.design import keyed_permutation
 from app.studies.models import Assignment, Card, Guess, Rater
 from app.studies.protocol import Protocol
@@ -76,7 +76,7 @@ def labels_of(pairs: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     there are several."""
     known = tuple(pairs)
     has_several = len({explainer for _, explainer in known}) > 1
-    titles = [METHOD_TITLES.get(method, method) for method, _ in known]
+    titles = [method_title(method) for method, _ in known]
     return tuple(
         f"{title}, {explainer}" if has_several else title for title, (_, explainer) in zip(titles, known, strict=True)
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import ClassVar
 
-from app.explanations.methods import METHOD_TITLES
+from app.explanations.methods import method_title
 from app.studies.queries import StudyStatus
 from app.studies.results.exclusion import declared_rules
 from app.studies.results.summary import StudyResults
@@ -116,7 +116,7 @@ def _lines(rows: tuple[Table5Row, ...]) -> tuple[Table5Line, ...]:
 def _line(row: Table5Row) -> Table5Line:
     sem = row.sem or 0.0
     return Table5Line(
-        method=METHOD_TITLES.get(row.method, row.method),
+        method=method_title(row.method),
         explainer=row.explainer,
         n=row.n,
         mean=mean_cell(row),

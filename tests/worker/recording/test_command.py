@@ -113,7 +113,7 @@ def test_ctrl_c_stops_with_one_line_and_the_same_command_goes_on_to_the_same_row
     check_equal(environment, "tiny-llama", "whole")
 
 
-@pytest.mark.parametrize("n_lines", [2, 5, 9])
+@pytest.mark.parametrize("n_lines", [2, 9])
 def test_a_recording_killed_at_any_moment_goes_on_to_the_same_rows(
     n_lines: int, environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
 ) -> None:

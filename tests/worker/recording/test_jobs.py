@@ -186,6 +186,7 @@ def test_a_killed_worker_costs_at_most_the_chunk_under_way(
     check_same_as_here(installation, order)
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 def test_a_worker_that_is_asked_to_end_leaves_its_shard_to_the_next(
     installation: tuple[Settings, Database], order: RecordingOrder, start_worker: Callable[[], Worker]
 ) -> None:
@@ -235,6 +236,7 @@ def test_a_cancelled_recording_stops_and_keeps_nothing(
     wait_until(lambda: n_rows(database)["neuron"] == 96 and parts_by_chunk(database) == {}, [worker])
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 def test_a_worker_with_another_model_under_the_same_path_fails_the_recording(
     installation: tuple[Settings, Database],
     order: RecordingOrder,

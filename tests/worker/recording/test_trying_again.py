@@ -1,5 +1,6 @@
 """Jobs of a recording through the real engine, with a database that is away for some tries, or for all of them."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,8 @@ def test_a_recording_goes_on_when_the_database_comes_back_and_fails_when_it_does
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(worker_jobs.TRYING_AGAIN, "interval_seconds", 0.01)
+    # An engine that another test started in this process wrote to that test's output, which is closed by now.
+    monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [])
     settings, database = installation
     shards: Any = Shards(n_failures)
     begun = utc_now()
