@@ -2,34 +2,22 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.cli import main
 from app.database import Database
 from app.migrating import prepare_databases
 from app.settings import Settings
 from app.tables import metadata
+from tests.command_line import Ended, Run, command_line
 from tests.factories import make_explanation, make_neuron, make_records, make_subject
 from tests.worker.explaining.tiny_model import tiny_model, tiny_tokenizer
 
 METHODS = ("original", "summary")
-
-
-@dataclass(frozen=True)
-class Ended:
-    exit_code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["neuronjury", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
-
-    return run
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture

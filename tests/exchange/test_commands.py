@@ -2,18 +2,16 @@
 
 import json
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from app.cli import main
 from app.database import Database
 from app.explanations.models import Explanation
 from app.migrating import upgrade
+from tests.command_line import Ended, Run, command_line
 from tests.exchange.foreign_files import (
     CAT,
     DOG,
@@ -25,16 +23,6 @@ from tests.exchange.foreign_files import (
     write_neurons,
 )
 from tests.factories import make_explanation, make_neuron, make_subject
-
-
-@dataclass(frozen=True)
-class Ended:
-    exit_code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
@@ -60,14 +48,7 @@ def run(stored: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("NEURONJURY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("NEURONJURY_DATABASE_URL", str(stored.engine.url))
 
-    def run(*arguments: str | Path) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["neuronjury", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
-
-    return run
+    return command_line(monkeypatch, capsys)
 
 
 def test_an_import_says_what_it_took_and_names_what_it_did_not(run: Run, stored: Database, tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ Entries = dict[str, npt.NDArray[Any]]
 class Sketch:
     """The sketch of every neuron, and the activations of what came into it since the last `taken`."""
 
+    _n_merged: int
+    """How many of the lists of entries are in the sketch already."""
+    _n_before: int
+    """How many of them were there before this batch."""
+    _n_rows: int
+    """Of stored activations."""
+
     def __init__(
         self, n_neurons: int, n_drawn: int, n_tokens: int, keys_of_excerpts: UInt32Array, *, seed: int, layer: int
     ):
@@ -45,9 +52,6 @@ class Sketch:
         self._barriers = np.full((N_LEVELS, n_neurons), -np.inf, dtype=np.float32)
         self._n_seen = 0
         self._n_seen_merged = 0
-        self._n_merged = 0
-        self._n_before = 0
-        self._n_rows = 0
         self._start()
 
     def candidates(self, values: Float32Array, first: int) -> Int64Array:
