@@ -96,13 +96,13 @@ def _larger(x, largest, total):
 def largest_activations(activations, n_ignored, maxima, totals):
     """As reduce_excerpts, where nothing but maxima is wanted: fills these and sums of the activations, both (E, N)."""
     n_excerpts, n_tokens, n_neurons = activations.shape
-    whole = n_ignored + 1 + (n_tokens - n_ignored - 1) // 8 * 8
+    whole = n_ignored + (n_tokens - n_ignored) // 8 * 8
     for e in range(n_excerpts):
         excerpt = activations[e]
         largest, total = maxima[e], totals[e]
         largest[:] = excerpt[n_ignored]
-        total[:] = excerpt[n_ignored]
-        for t in range(n_ignored + 1, whole, 8):
+        total[:] = 0
+        for t in range(n_ignored, whole, 8):
             r0, r1, r2, r3 = excerpt[t], excerpt[t + 1], excerpt[t + 2], excerpt[t + 3]
             r4, r5, r6, r7 = excerpt[t + 4], excerpt[t + 5], excerpt[t + 6], excerpt[t + 7]
             for j in range(n_neurons):

@@ -19,9 +19,9 @@ class Ranking:
     def __init__(self, n_neurons: int, n_kept: int, n_tokens: int):
         self._values = np.full((n_neurons, n_kept), -np.inf, dtype=np.float32)
         self._worst = np.full(n_neurons, -np.inf, dtype=np.float32)
-        self._excerpts = np.full((n_neurons, n_kept), -1, dtype=np.int64)
+        self._excerpts = np.full((n_neurons, n_kept), -1, dtype=np.int32)
         # Activations stay where they were first written; `_places` says where those of each rank lie.
-        self._places = np.tile(np.arange(n_kept, dtype=np.int64), (n_neurons, 1))
+        self._places = np.tile(np.arange(n_kept, dtype=np.int32), (n_neurons, 1))
         self._activations = np.zeros((n_neurons, n_kept, n_tokens), dtype=np.float16)
 
     def insert(self, first: int, values: Float32Array) -> Int64Array:
@@ -43,7 +43,7 @@ class Ranking:
         neurons, ranks = np.nonzero(self._excerpts >= first)
         return {
             "neuron": neurons.astype(np.int32),
-            "excerpt": self._excerpts[neurons, ranks].astype(np.int32),
+            "excerpt": self._excerpts[neurons, ranks],
             "value": self._values[neurons, ranks],
             "activations": self._activations[neurons, self._places[neurons, ranks]],
         }
