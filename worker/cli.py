@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from app.batches.choosing import ClearPeaks, NeuronChoice, chosen_neurons
+from app.batches.launching import BatchOrder, launch_batch
+from app.batches.life import BatchProgress
 from app.errors import InvalidInput, Unavailable
-from app.explanations.batches import BatchProgress
-from app.explanations.choosing import ClearPeaks, NeuronChoice, chosen_neurons
 from app.explanations.explainers import explainer_settings
-from app.explanations.launching import BatchOrder, launch_batch
 from app.explanations.methods import check_method_names
 from app.migrating import opened_database
 from app.neurons.lists import layer_numbers, read_csv

@@ -19,11 +19,11 @@ from sqlalchemy.orm import Session
 from app.accounts.creating import create_account
 from app.accounts.models import ADMIN
 from app.accounts.queries import account_named
+from app.batches.choosing import neurons_with_a_clear_peak
+from app.batches.launching import BatchOrder, launch_batch
 from app.database import Database, utc_now
 from app.errors import Unavailable
-from app.explanations.choosing import neurons_with_a_clear_peak
 from app.explanations.explainers import NO_EXPLAINER, ExplainerSettings
-from app.explanations.launching import BatchOrder, launch_batch
 from app.explanations.methods import METHOD_TITLES, TOKENS
 from app.explanations.models import DONE
 from app.migrating import opened_database, prepare_databases

@@ -15,8 +15,8 @@ from dbos import DBOS, DBOSConfig, PortableWorkflowError, SetWorkflowID
 from dbos import error as engine_errors
 
 from app import jobs
+from app.batches import life
 from app.database import Database, utc_now
-from app.explanations import batches
 from app.settings import Settings
 from worker.recording.shards import RecordingShards, WorkerStops, is_passing
 
@@ -81,7 +81,7 @@ def _register_explaining(database: Database, explain_shard: ExplainShard) -> Non
     async def plan(batch_id: int) -> None:
         # It enqueues and ends: a planner that waited for its shards would hold a place in the queue for hours.
         with database.writing() as session:
-            n_shards = batches.start_batch(session, batch_id)
+            n_shards = life.start_batch(session, batch_id)
         for shard in range(n_shards):
             with SetWorkflowID(jobs.shard_job_id(batch_id, shard)):
                 await DBOS.enqueue_workflow_async(jobs.QUEUE, explain, batch_id, shard)

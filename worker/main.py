@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from app import jobs
+from app.batches import life
 from app.database import Database, utc_now
-from app.explanations import batches
 from app.settings import Settings
 from worker import jobs as worker_jobs
 from worker.jobs import ExplainShard
@@ -74,7 +74,7 @@ def _watch(settings: Settings, database: Database, name: str) -> None:
         log.warning("took over %d unfinished jobs of a worker that died", n_adopted)
     # Whoever stored a batch may have died before handing it over.
     with database.reading() as session:
-        waiting = batches.queued_batch_ids(session)
+        waiting = life.queued_batch_ids(session)
     for batch_id in waiting:
         jobs.submit_batch(settings.jobs_database_url, batch_id)
 

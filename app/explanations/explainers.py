@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -46,26 +47,24 @@ def parse_explainer(name: str) -> Explainer:
     raise InvalidInput(f"unknown explainer {name!r}; expected openai:MODEL, local:NAME-OR-PATH or none")
 
 
-class ExplainerSettings(BaseModel):
-    """How a batch calls its explainer. Stored with the batch and shown to people: there is never a key in it."""
+class CallSettings(BaseModel):
+    """How a batch calls a model. Stored with the batch and shown to people: there is never a key in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_url: str | None = Field(
-        None, description="Server of an openai: explainer; default: OPENAI_BASE_URL or OpenAI."
-    )
-    local_path: str | None = Field(None, description="Folder of a local: explainer, where its name is not its path.")
+    base_url: str | None = Field(None, description="Server of an openai: model; default: OPENAI_BASE_URL or OpenAI.")
+    local_path: str | None = Field(None, description="Folder of a local: model, where its name is not its path.")
     temperature: float = Field(1.0, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that sampling may choose from.")
-    max_tokens: int = Field(60, ge=1, le=4096, description="Length of an explanation at most, in tokens.")
-    n_context: int = Field(4097, ge=256, description="Prompt and explanation together fit into this many tokens.")
-    prompt_pack: str = Field(DEFAULT_PACK, description="Name or folder of the prompt pack.")
+    max_tokens: int = Field(60, ge=1, le=4096, description="Length of an answer at most, in tokens.")
+    n_context: int = Field(4097, ge=256, description="Prompt and answer together fit into this many tokens.")
     usd_per_million_prompt_tokens: float | None = Field(None, ge=0, description="Price, to record what a batch cost.")
     usd_per_million_completion_tokens: float | None = Field(None, ge=0, description="Price of what the model writes.")
-    seed: int | None = Field(None, ge=0, description="Makes sampling repeatable where the explainer can.")
-    excerpts: ExcerptChoice = Field("every4th", description="The excerpts a prompt shows: every4th of 20, or top5.")
-    side: Side = Field("positive", description="What is explained: large activations, or very negative ones.")
+    price_as_of: date | None = Field(None, description="Day of that price in the price table.")
+    seed: int | None = Field(None, ge=0, description="Makes sampling repeatable where the model can.")
     n_in_flight: int = Field(8, ge=1, le=256, description="Calls to a server at once; a local model takes one by one.")
+    requests_per_minute: float | None = Field(None, gt=0, description="Of all workers together; None: no limit known.")
+    tokens_per_minute: float | None = Field(None, gt=0, description="Prompt and answer, of all workers together.")
     timeout_seconds: float = Field(60, gt=0, description="How long one call may wait for the server's answer.")
     n_retries: int = Field(6, ge=0, le=20, description="Further tries after a rate limit or a lost connection.")
 
@@ -80,6 +79,14 @@ class ExplainerSettings(BaseModel):
         if parts.username or parts.password or parts.query:
             raise ValueError("expected a URL without user, password or query: keys come from the environment only")
         return value
+
+
+class ExplainerSettings(CallSettings):
+    """How a batch of explanations is made: what prompts show, and how their explainer is called."""
+
+    prompt_pack: str = Field(DEFAULT_PACK, description="Name or folder of the prompt pack.")
+    excerpts: ExcerptChoice = Field("every4th", description="The excerpts a prompt shows: every4th of 20, or top5.")
+    side: Side = Field("positive", description="What is explained: large activations, or very negative ones.")
 
 
 def explainer_settings(values: Mapping[str, Any]) -> ExplainerSettings:
@@ -99,7 +106,7 @@ def explainer_settings(values: Mapping[str, Any]) -> ExplainerSettings:
 
 
 def cost_usd(
-    explainer: Explainer, settings: ExplainerSettings, n_prompt_tokens: int | None, n_completion_tokens: int | None
+    explainer: Explainer, settings: CallSettings, n_prompt_tokens: int | None, n_completion_tokens: int | None
 ) -> float | None:
     """What a call cost: 0 for what runs on this machine, None where a price or a token count is unknown."""
     if explainer.kind != OPENAI:

@@ -7,40 +7,36 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.database import Base, UtcDateTime, utc_now
-from app.neurons.models import Neuron, SubjectModel
+from app.neurons.models import Neuron
 
 QUEUED, DONE, FAILED = "queued", "done", "failed"
-"""States of an explanation."""
-RUNNING, CANCELLED = "running", "cancelled"
-"""Further states of a batch, beside queued, done and failed."""
+"""States of an explanation and of a score."""
 
 
-class Batch(Base):
-    """Explanations ordered together: neurons x methods by one explainer."""
+class Asked:
+    """What explanations and scores have in common: a batch asks models for them, and each costs something.
 
-    __tablename__ = "batch"
+    Rows without a batch were imported.
+    """
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    subject_id: Mapped[int] = mapped_column(sa.ForeignKey("subject_model.id"), index=True)
-    methods: Mapped[list[str]] = mapped_column(sa.JSON)
-    explainer: Mapped[str] = mapped_column(sa.String(200))
-    """As people name it: `openai:gpt-4`, `local:smollm2`, or `none` for the method `tokens`."""
-    settings: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
-    """ExplainerSettings as JSON: base URL, local path, temperature, ...; never a key."""
+    batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batch.id"))
+    shard: Mapped[int | None]
+    """Which of the batch's shards it is made in, from 0."""
+    attempt: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often it has failed and was asked for again: another attempt never gets the same cached answer."""
     status: Mapped[str] = mapped_column(sa.String(10), default=QUEUED)
-    failure: Mapped[str | None]
-    """Why the whole batch failed, one sentence."""
-    n_explanations: Mapped[int]
-    n_reused: Mapped[int] = mapped_column(default=0)
-    """Explanations that were asked for and existed already."""
-    n_shards: Mapped[int]
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    failure: Mapped[str | None] = mapped_column(sa.String(30))
+    """A reason out of `app.explanations.failures`."""
+    failure_detail: Mapped[str | None]
+    n_prompt_tokens: Mapped[int | None]
+    n_completion_tokens: Mapped[int | None]
+    cost_usd: Mapped[float | None]
+    """Null where no price is known; 0 for what runs on this machine, and for answers that were paid before."""
+    seconds: Mapped[float | None]
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    subject: Mapped[SubjectModel] = relationship()
 
-
-class Explanation(Base):
+class Explanation(Asked, Base):
     """One description of one neuron by one method and explainer."""
 
     __tablename__ = "explanation"
@@ -62,41 +58,39 @@ class Explanation(Base):
     side: Mapped[str] = mapped_column(sa.String(10), default="positive")
     """What it describes: the neuron's large activations (`positive`), or its very negative ones (`negative`)."""
     sample_number: Mapped[int] = mapped_column(default=0)
-    batch_id: Mapped[int | None] = mapped_column(sa.ForeignKey("batch.id"))
-    shard: Mapped[int | None]
-    status: Mapped[str] = mapped_column(sa.String(10), default=QUEUED)
     text_received: Mapped[str | None]
     """The completion verbatim, also of a failure that has one."""
     text: Mapped[str | None]
     """The text as shown: the same normalisation for every method."""
-    failure: Mapped[str | None] = mapped_column(sa.String(30))
-    """A reason out of `app.explanations.failures`."""
-    failure_detail: Mapped[str | None]
-    n_prompt_tokens: Mapped[int | None]
-    n_completion_tokens: Mapped[int | None]
-    cost_usd: Mapped[float | None]
-    """Null where no price is known; 0 for what runs on this machine."""
-    seconds: Mapped[float | None]
-    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     neuron: Mapped[Neuron] = relationship()
 
 
-class Score(Base):
-    """How well one explanation does by one metric, as one scorer measured it. Without a value there is a reason."""
+class Score(Asked, Base):
+    """How well one explanation does by one metric, as one scorer measured it.
+
+    Done without a value it is undefined, for a reason: that is a result. Failed it came to nothing, and can be asked
+    for again.
+    """
 
     __tablename__ = "score"
     __table_args__ = (
         sa.UniqueConstraint("explanation_id", "metric", "scorer"),
-        sa.CheckConstraint("(value IS NULL) = (reason IS NOT NULL)", name="value_or_reason"),
+        sa.Index("ix_score_batch_id_shard", "batch_id", "shard", "status"),
+        sa.CheckConstraint(
+            "(status = 'done') = (value IS NOT NULL OR reason IS NOT NULL)", name="only_done_has_result"
+        ),
+        sa.CheckConstraint("value IS NULL OR reason IS NULL", name="value_or_reason"),
+        sa.CheckConstraint("(status = 'failed') = (failure IS NOT NULL)", name="only_failed_has_failure"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     explanation_id: Mapped[int] = mapped_column(sa.ForeignKey("explanation.id"))
     metric: Mapped[str] = mapped_column(sa.String(50))
-    """`simulation`, `detection`, `fuzzing`, ..."""
+    """`simulation`, `adacs`, `detection`, `fuzzing`, `lexical`, or what an import calls it."""
     scorer: Mapped[str] = mapped_column(sa.String(200))
-    """Who measured: a model and its settings, or `imported`."""
+    """Who measured: a model and those of its settings that change the value, or `imported`."""
+    status: Mapped[str] = mapped_column(sa.String(10), default=DONE, server_default=DONE)
     value: Mapped[float | None]
     reason: Mapped[str | None]
     details: Mapped[dict[str, Any]] = mapped_column(sa.JSON)

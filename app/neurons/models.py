@@ -148,6 +148,30 @@ class Neuron(Base):
     subject: Mapped[SubjectModel] = relationship()
 
 
+class NeuronSet(Base):
+    """Neurons of one subject model under a name: what batches are ordered for and tables are told apart by."""
+
+    __tablename__ = "neuron_set"
+    __table_args__ = (sa.UniqueConstraint("subject_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject_id: Mapped[int] = mapped_column(sa.ForeignKey("subject_model.id"))
+    name: Mapped[str] = mapped_column(sa.String(100))
+    chosen: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    """How they were chosen, for people to read: kind, number, threshold, seed, ..."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class NeuronSetMember(Base):
+    """That a neuron is in a set."""
+
+    __tablename__ = "neuron_set_member"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    set_id: Mapped[int] = mapped_column(sa.ForeignKey("neuron_set.id", ondelete="CASCADE"), primary_key=True)
+    neuron_id: Mapped[int] = mapped_column(sa.ForeignKey("neuron.id"), primary_key=True)
+
+
 class ActivationRow(Base):
     """A neuron's activations on one excerpt, as kept; app/neurons/records.py says what the bands are."""
 

@@ -254,7 +254,7 @@ def gpt2_xl_shape(n_excerpts: int) -> tuple[Subject, Int32Array]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--excerpts", type=int, default=2240)
+    parser.add_argument("--excerpts", type=int, default=5056)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--folder", type=Path, help="a model other than the bundled one")
     parser.add_argument("--gpt2-xl", action="store_true", help="a model of GPT-2 XL's size with random weights")

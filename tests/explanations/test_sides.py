@@ -5,11 +5,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app.batches.models import Batch
+from app.batches.planning import plan_batch
 from app.database import Database
 from app.errors import InvalidInput
 from app.explanations.explainers import ExplainerSettings, explainer_settings
-from app.explanations.models import DONE, Batch, Explanation
-from app.explanations.planning import plan_batch
+from app.explanations.models import DONE, Explanation
 from app.jobs import migrate_jobs
 from app.neurons.models import SubjectModel
 from app.settings import Settings

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.accounts.creating import create_account
+from app.batches.planning import plan_batch
 from app.database import Database, utc_now
 from app.explanations.explainers import ExplainerSettings
-from app.explanations.planning import plan_batch
 from app.jobs import migrate_jobs
 from app.migrating import upgrade
 from app.neurons.models import Neuron

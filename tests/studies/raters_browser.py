@@ -8,8 +8,9 @@ import httpx2
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from app.batches.models import Batch
 from app.database import Database, utc_now
-from app.explanations.models import DONE, Batch, Explanation
+from app.explanations.models import DONE, Explanation
 from app.neurons.models import Neuron, SubjectModel
 from app.studies.invitations import invite_raters
 from app.studies.lifecycle import close_study, open_study

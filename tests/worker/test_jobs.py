@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.batches.launching import BatchOrder, launch_batch, withdraw_batch
+from app.batches.life import BatchProgress, batch_progress
+from app.batches.models import RUNNING
+from app.batches.planning import SHARD_SIZE
 from app.database import Database, utc_now
-from app.explanations.batches import BatchProgress, batch_progress
 from app.explanations.explainers import ExplainerSettings
-from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
-from app.explanations.models import DONE, QUEUED, RUNNING, Explanation
-from app.explanations.planning import SHARD_SIZE
+from app.explanations.models import DONE, QUEUED, Explanation
 from app.jobs import live_workers
 from app.settings import Settings
 from tests.factories import make_neuron, make_records, make_subject

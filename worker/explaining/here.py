@@ -6,13 +6,13 @@ import threading
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.batches import life
+from app.batches.launching import BatchOrder
+from app.batches.life import BatchProgress
+from app.batches.models import QUEUED, RUNNING
 from app.database import Database
-from app.explanations import batches
-from app.explanations.batches import BatchProgress
 from app.explanations.explainers import parse_explainer
-from app.explanations.launching import BatchOrder
 from app.explanations.methods import TOKENS
-from app.explanations.models import QUEUED, RUNNING
 from app.settings import Settings
 from worker.explaining.chat_models import ChatModels
 from worker.explaining.shards import explain_shard
@@ -73,4 +73,4 @@ def _show_until_ended(database: Database, batch_id: int, stop: threading.Event) 
 
 def _progress(database: Database, batch_id: int) -> BatchProgress:
     with database.reading() as session:
-        return batches.batch_progress(session, batch_id)
+        return life.batch_progress(session, batch_id)

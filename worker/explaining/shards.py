@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from app.batches import life
 from app.database import Database, utc_now
 from app.errors import NeuronJuryError
-from app.explanations import batches
 from app.explanations.explainers import Explainer, ExplainerSettings, cost_usd, explainer_settings, parse_explainer
 from app.explanations.methods import TOKENS, prompt_method
 from app.explanations.methods.prompt import PromptPack, ShownNeuron
@@ -59,7 +59,7 @@ async def explain_shard(database: Database, batch_id: int, shard: int, chat_for:
         work = await asyncio.to_thread(_read_shard, database, batch_id, shard, chat_for)
     except NeuronJuryError as error:
         with database.writing() as session:
-            batches.fail_batch(session, batch_id, str(error))
+            life.fail_batch(session, batch_id, str(error))
         return
     try:
         await _make_all(database, work)
@@ -67,13 +67,13 @@ async def explain_shard(database: Database, batch_id: int, shard: int, chat_for:
         if work.chat is not None:
             await work.chat.close()
     with database.writing() as session:
-        batches.finish_batch_if_complete(session, batch_id)
+        life.finish_batch_if_complete(session, batch_id)
 
 
 def _read_shard(database: Database, batch_id: int, shard: int, chat_for: ChatFor) -> _Shard:
     with database.reading() as session:
-        batch = batches.find_batch(session, batch_id)
-        rows = batches.queued_of_shard(session, batch_id, shard)
+        batch = life.find_batch(session, batch_id)
+        rows = life.queued_of_shard(session, batch_id, shard)
         wanted = [_Wanted(row.id, row.neuron_id, row.method, row.sample_number) for row in rows]
         explainer, settings = parse_explainer(batch.explainer), explainer_settings(batch.settings)
     if all(one.method == TOKENS for one in wanted):
@@ -104,7 +104,7 @@ async def _run(database: Database, shard: _Shard, queue: Iterator[_Wanted]) -> N
 def _shown_neuron(database: Database, shard: _Shard, wanted: _Wanted) -> ShownNeuron | None:
     """The excerpts to explain; None when the batch is no longer running."""
     with database.reading() as session:
-        if not batches.is_running(session, shard.batch_id):
+        if not life.is_running(session, shard.batch_id):
             return None
         records = load_records(session, session.get_one(Neuron, wanted.neuron_id), shard.settings.side)
     return ShownNeuron(explain_records(records.top, shard.settings.excerpts), records.cutoff)

@@ -22,9 +22,16 @@ IMPORTED = "imported"
 """The method of an explanation of which an import does not say how it was made."""
 
 
+REFERENCE = "reference"
+"""The method of what an explanation is compared with: NeuronViewer's text of a neuron, the truth of a puzzle."""
+FALSE = "false"
+"""The method of a puzzle's false explanations, numbered as samples."""
+_OTHER_TITLES = {IMPORTED: "Imported", REFERENCE: "Reference", FALSE: "False"}
+
+
 def method_title(name: str) -> str:
     """As people name a method; one that is not ours, which an import brought, goes by its own name."""
-    return "Imported" if name == IMPORTED else METHOD_TITLES.get(name, name)
+    return (METHOD_TITLES | _OTHER_TITLES).get(name, name)
 
 
 def prompt_method(name: str) -> PromptMethod:

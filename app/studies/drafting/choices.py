@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.models import Batch
 from app.explanations.methods import METHOD_TITLES, method_title
-from app.explanations.models import DONE, Batch, Explanation
+from app.explanations.models import DONE, Explanation
 from app.neurons.models import Neuron, SubjectModel
 from app.studies.models import Condition, Study
 

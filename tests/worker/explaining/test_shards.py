@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import pytest
 import sqlalchemy as sa
 
+from app.batches import life
+from app.batches.models import Batch
+from app.batches.planning import plan_batch
 from app.database import Database
 from app.errors import Unavailable
-from app.explanations import batches, failures
+from app.explanations import failures
 from app.explanations.explainers import Explainer, ExplainerSettings
 from app.explanations.methods.prompt import ChatMessage
-from app.explanations.models import Batch, Explanation
+from app.explanations.models import Explanation
 from tests.explanations.fakes import Answer, ScriptedChat
 from tests.factories import make_bottom_records, make_neuron, make_records, make_subject
 from worker.explaining.chat import CallFailed, ChatModel
@@ -36,7 +39,7 @@ def planned(
         neurons = [make_neuron(session, subject, index=index) for index in range(n_neurons)]
         for neuron in neurons:
             make_records(session, neuron, n_top=17, n_random=0)
-        batch = batches.plan_batch(
+        batch = plan_batch(
             session,
             subject_name="toy",
             neurons=[neuron.id for neuron in neurons],
@@ -45,7 +48,7 @@ def planned(
             settings=settings,
             samples=samples,
         )
-        batches.start_batch(session, batch.id)
+        life.start_batch(session, batch.id)
         return batch.id
 
 
@@ -102,7 +105,7 @@ def test_shows_the_most_negative_excerpts_with_their_sign_turned(database: Datab
         neuron = make_neuron(session, make_subject(session, polarity="both"))
         make_records(session, neuron, n_top=17, n_random=0)
         make_bottom_records(session, neuron, n=17)
-        batch = batches.plan_batch(
+        batch = plan_batch(
             session,
             subject_name="toy",
             neurons=[neuron.id],
@@ -110,7 +113,7 @@ def test_shows_the_most_negative_excerpts_with_their_sign_turned(database: Datab
             explainer="openai:gpt-x",
             settings=ExplainerSettings(side="negative"),
         )
-        batches.start_batch(session, batch.id)
+        life.start_batch(session, batch.id)
     chat = answering("cats")
     made(database, batch.id, chat)
     question = chat.asked[0][-1].content
@@ -162,7 +165,7 @@ def test_stops_when_the_batch_is_cancelled_and_keeps_what_was_under_way(database
 
     def cancel_and_answer(_: Sequence[ChatMessage]) -> Answer:
         with database.writing() as session:
-            batches.cancel_batch(session, batch_id)
+            life.cancel_batch(session, batch_id)
         return "cats"
 
     chat = ScriptedChat(cancel_and_answer)
@@ -177,9 +180,9 @@ def test_an_answer_that_comes_after_a_later_batch_took_over_is_dropped(database:
 
     def take_over_and_answer(_: Sequence[ChatMessage]) -> Answer:
         with database.writing() as session:
-            batches.cancel_batch(session, batch_id)
+            life.cancel_batch(session, batch_id)
             neuron_id = session.scalars(sa.select(Explanation.neuron_id)).one()
-            batches.plan_batch(
+            plan_batch(
                 session,
                 subject_name="toy",
                 neurons=[neuron_id],

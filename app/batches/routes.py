@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from app.batches import pages
+from app.batches.choosing import chosen_neurons
+from app.batches.forms import NewBatchForm, SentNewBatch
+from app.batches.launching import BatchOrder, launch_batch, withdraw_batch
 from app.errors import NeuronJuryError
-from app.explanations import pages
-from app.explanations.choosing import chosen_neurons
-from app.explanations.forms import NewBatchForm, SentNewBatch
-from app.explanations.launching import BatchOrder, launch_batch, withdraw_batch
 from app.web.dependencies import CurrentAdmin, SessionDep, SettingsDep
 from app.web.templating import page, redirect
 

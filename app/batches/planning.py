@@ -8,11 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.models import RUNNING, Batch
 from app.database import utc_now
 from app.errors import InvalidInput, UnknownName
 from app.explanations.explainers import NO_EXPLAINER, NONE, Explainer, ExplainerSettings, parse_explainer
 from app.explanations.methods import METHOD_TITLES, TOKENS, check_method_names
-from app.explanations.models import DONE, QUEUED, RUNNING, Batch, Explanation
+from app.explanations.models import DONE, QUEUED, Explanation
 from app.explanations.prompt_packs.loading import load_pack
 from app.neurons.models import ActivationRow, Neuron, SubjectModel
 from app.neurons.reading import subject_named

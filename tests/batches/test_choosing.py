@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy.orm import Session
 
+from app.batches.choosing import ClearPeaks, chosen_neurons, neurons_with_a_clear_peak
 from app.database import Database
 from app.errors import InvalidInput, UnknownName
-from app.explanations.choosing import ClearPeaks, chosen_neurons, neurons_with_a_clear_peak
 from app.neurons.models import Neuron, SubjectModel
 from tests.factories import make_neuron, make_record, make_subject
 

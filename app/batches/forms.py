@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Form
 from pydantic import BaseModel
 
-from app.explanations.choosing import ClearPeaks, NeuronChoice
+from app.batches.choosing import ClearPeaks, NeuronChoice
 from app.explanations.explainers import ExplainerSettings, explainer_settings
 from app.neurons.lists import ListedNeurons, layer_numbers, whole_number
 

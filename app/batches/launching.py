@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app import jobs
+from app.batches import life
+from app.batches.planning import plan_batch
 from app.database import Database
-from app.explanations import batches
 from app.explanations.explainers import ExplainerSettings
 from app.settings import Settings
 
@@ -29,7 +30,7 @@ def launch_batch(settings: Settings, database: Database, order: BatchOrder) -> i
     Errors: as `plan_batch`.
     """
     with database.writing() as session:
-        batch = batches.plan_batch(
+        batch = plan_batch(
             session,
             subject_name=order.subject_name,
             neurons=order.neuron_ids,
@@ -48,6 +49,6 @@ def launch_batch(settings: Settings, database: Database, order: BatchOrder) -> i
 def withdraw_batch(settings: Settings, database: Database, batch_id: int) -> None:
     """Cancels a batch: what is done stays, calls under way are interrupted. Errors: UnknownName, Conflict."""
     with database.writing() as session:
-        batches.cancel_batch(session, batch_id)
-        n_shards = batches.find_batch(session, batch_id).n_shards
+        life.cancel_batch(session, batch_id)
+        n_shards = life.find_batch(session, batch_id).n_shards
     jobs.cancel_batch_jobs(settings.jobs_database_url, batch_id, n_shards)

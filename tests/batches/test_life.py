@@ -3,12 +3,13 @@
 import pytest
 from sqlalchemy.orm import Session
 
+from app.batches import life
+from app.batches.life import BatchProgress
+from app.batches.models import Batch
 from app.database import Database
 from app.errors import Conflict, UnknownName
-from app.explanations import batches
-from app.explanations.batches import BatchProgress
-from app.explanations.models import FAILED, Batch
-from tests.explanations.test_planning import finish, make_neurons, plan, rows
+from app.explanations.models import FAILED
+from tests.batches.test_planning import finish, make_neurons, plan, rows
 
 
 def planned(session: Session, n: int = 2) -> Batch:
@@ -24,14 +25,14 @@ def test_a_batch_runs_and_is_done_when_nothing_is_queued(database: Database) -> 
     with database.writing() as session:
         batch = planned(session)
         first, second = rows(session, batch)
-        assert batches.queued_batch_ids(session) == [batch.id]
-        assert batches.start_batch(session, batch.id) == 1
-        assert batches.queued_batch_ids(session) == []
-        assert batches.is_running(session, batch.id)
+        assert life.queued_batch_ids(session) == [batch.id]
+        assert life.start_batch(session, batch.id) == 1
+        assert life.queued_batch_ids(session) == []
+        assert life.is_running(session, batch.id)
         finish(session, first)
-        assert not batches.finish_batch_if_complete(session, batch.id)
+        assert not life.finish_batch_if_complete(session, batch.id)
         finish(session, second, status=FAILED, text=None, failure="empty")
-        assert batches.finish_batch_if_complete(session, batch.id)
+        assert life.finish_batch_if_complete(session, batch.id)
         assert status(session, batch) == "done"
         assert batch.finished_at is not None
 
@@ -39,35 +40,35 @@ def test_a_batch_runs_and_is_done_when_nothing_is_queued(database: Database) -> 
 def test_starting_twice_gives_the_shards_twice(database: Database) -> None:
     with database.writing() as session:
         batch = planned(session)
-        assert [batches.start_batch(session, batch.id) for _ in range(2)] == [1, 1]
+        assert [life.start_batch(session, batch.id) for _ in range(2)] == [1, 1]
 
 
 def test_a_cancelled_batch_does_not_start_and_cancelling_again_changes_nothing(database: Database) -> None:
     with database.writing() as session:
         batch = planned(session)
-        batches.cancel_batch(session, batch.id)
-        batches.cancel_batch(session, batch.id)
-        assert batches.start_batch(session, batch.id) == 0
+        life.cancel_batch(session, batch.id)
+        life.cancel_batch(session, batch.id)
+        assert life.start_batch(session, batch.id) == 0
         assert status(session, batch) == "cancelled"
 
 
 def test_a_done_batch_cannot_be_cancelled(database: Database) -> None:
     with database.writing() as session:
         batch = planned(session, 1)
-        batches.start_batch(session, batch.id)
+        life.start_batch(session, batch.id)
         finish(session, rows(session, batch)[0])
-        batches.finish_batch_if_complete(session, batch.id)
+        life.finish_batch_if_complete(session, batch.id)
         with pytest.raises(Conflict, match=f"batch {batch.id} is done and cannot be cancelled"):
-            batches.cancel_batch(session, batch.id)
+            life.cancel_batch(session, batch.id)
 
 
 def test_a_failed_batch_says_why_and_an_ended_one_cannot_fail(database: Database) -> None:
     with database.writing() as session:
         batch = planned(session)
-        assert batches.fail_batch(session, batch.id, "no key")
+        assert life.fail_batch(session, batch.id, "no key")
         assert status(session, batch) == "failed"
         assert batch.failure == "no key"
-        assert not batches.fail_batch(session, batch.id, "other")
+        assert not life.fail_batch(session, batch.id, "other")
 
 
 def test_ending_one_batch_leaves_others_as_they_are(database: Database) -> None:
@@ -75,15 +76,15 @@ def test_ending_one_batch_leaves_others_as_they_are(database: Database) -> None:
         neurons = make_neurons(session, 2)
         ended, other = plan(session, neurons[:1]), plan(session, neurons[1:])
         for batch in (ended, other):
-            batches.start_batch(session, batch.id)
-        batches.cancel_batch(session, ended.id)
+            life.start_batch(session, batch.id)
+        life.cancel_batch(session, ended.id)
         assert status(session, other) == "running"
-        assert not batches.finish_batch_if_complete(session, other.id)
+        assert not life.finish_batch_if_complete(session, other.id)
 
 
 def test_an_unknown_batch_is_named(database: Database) -> None:
     with database.writing() as session:
-        for act in (batches.find_batch, batches.start_batch, batches.cancel_batch, batches.batch_progress):
+        for act in (life.find_batch, life.start_batch, life.cancel_batch, life.batch_progress):
             with pytest.raises(UnknownName, match="no batch 7"):
                 act(session, 7)
 
@@ -93,13 +94,13 @@ def test_progress_counts_this_batch_alone(database: Database) -> None:
         neurons = make_neurons(session, 6)
         finish(session, rows(session, plan(session, neurons[:1]))[0])
         batch = plan(session, neurons)
-        batches.start_batch(session, batch.id)
+        life.start_batch(session, batch.id)
         done, empty, refused, also_refused, _ = rows(session, batch)
         finish(session, done, cost_usd=0.25)
         finish(session, empty, status=FAILED, text=None, failure="empty", cost_usd=0.25)
         finish(session, refused, status=FAILED, text=None, failure="refusal", cost_usd=None)
         finish(session, also_refused, status=FAILED, text=None, failure="refusal", cost_usd=None)
-        progress = batches.batch_progress(session, batch.id)
+        progress = life.batch_progress(session, batch.id)
         assert progress == BatchProgress(
             status="running",
             n_explanations=5,
@@ -124,13 +125,13 @@ def test_the_cost_is_unknown_while_one_explanations_is(database: Database) -> No
         first, second = rows(session, batch)
         finish(session, first, cost_usd=1.0)
         finish(session, second, cost_usd=None)
-        assert batches.batch_progress(session, batch.id).cost_usd is None
+        assert life.batch_progress(session, batch.id).cost_usd is None
 
 
 def test_a_shard_lacks_what_is_queued_of_it_method_by_method(database: Database) -> None:
     with database.writing() as session:
         batch = plan(session, make_neurons(session, 15), methods=["summary", "hs"])
         finish(session, rows(session, batch)[25])
-        lacking = batches.queued_of_shard(session, batch.id, 1)
+        lacking = life.queued_of_shard(session, batch.id, 1)
         assert [row.method for row in lacking] == ["hs"] * 4
-        assert [row.method for row in batches.queued_of_shard(session, batch.id, 0)] == ["hs"] * 10 + ["summary"] * 15
+        assert [row.method for row in life.queued_of_shard(session, batch.id, 0)] == ["hs"] * 10 + ["summary"] * 15

@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches import life
+from app.batches.models import Batch
+from app.batches.planning import plan_batch
 from app.database import Database, utc_now
 from app.errors import InvalidInput, UnknownName
-from app.explanations import batches
 from app.explanations.explainers import ExplainerSettings
-from app.explanations.models import DONE, FAILED, Batch, Explanation
-from app.explanations.planning import plan_batch
+from app.explanations.models import DONE, FAILED, Explanation
 from app.explanations.prompt_packs.loading import load_pack
 from tests.factories import make_neuron, make_subject
 
@@ -154,13 +155,13 @@ def test_what_an_ended_batch_left_queued_is_taken_over(database: Database, end: 
         first = plan(session, neurons)
         finish(session, rows(session, first)[0])
         if end == "cancelled":
-            batches.cancel_batch(session, first.id)
+            life.cancel_batch(session, first.id)
         else:
-            batches.fail_batch(session, first.id, "no key")
+            life.fail_batch(session, first.id, "no key")
         second = plan(session, neurons)
         assert (second.n_explanations, second.n_reused) == (1, 1)
         assert [row.neuron_id for row in rows(session, second)] == [neurons[1]]
-        assert batches.batch_progress(session, first.id).n_taken_over == 1
+        assert life.batch_progress(session, first.id).n_taken_over == 1
 
 
 def test_another_explainer_pack_or_choice_of_excerpts_makes_another_explanation(database: Database) -> None:

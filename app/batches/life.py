@@ -14,24 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.models import CANCELLED, RUNNING, Batch
 from app.database import utc_now
 from app.errors import Conflict, UnknownName
-from app.explanations.models import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Batch, Explanation
-from app.explanations.planning import plan_batch
-
-__all__ = [
-    "BatchProgress",
-    "batch_progress",
-    "cancel_batch",
-    "fail_batch",
-    "find_batch",
-    "finish_batch_if_complete",
-    "is_running",
-    "plan_batch",
-    "queued_batch_ids",
-    "queued_of_shard",
-    "start_batch",
-]
+from app.explanations.models import DONE, FAILED, QUEUED, Explanation
 
 
 @dataclass(frozen=True)

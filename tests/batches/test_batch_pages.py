@@ -4,8 +4,9 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from app.batches.models import CANCELLED, Batch
 from app.database import Database, utc_now
-from app.explanations.models import CANCELLED, DONE, FAILED, QUEUED, Batch, Explanation
+from app.explanations.models import DONE, FAILED, QUEUED, Explanation
 from app.jobs import WorkerHeartbeat, migrate_jobs
 from app.settings import Settings
 from tests.factories import make_neuron, make_records, make_subject

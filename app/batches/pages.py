@@ -7,11 +7,12 @@ from typing import ClassVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.forms import NewBatchForm
+from app.batches.life import BatchProgress, batch_progress, find_batch
+from app.batches.models import RUNNING, Batch
 from app.database import utc_now
-from app.explanations.batches import BatchProgress, batch_progress, find_batch
-from app.explanations.forms import NewBatchForm
 from app.explanations.methods import METHOD_TITLES, method_title
-from app.explanations.models import QUEUED, RUNNING, Batch
+from app.explanations.models import QUEUED
 from app.jobs import live_workers
 from app.neurons.contexts import SubjectSummary
 from app.neurons.queries import recorded_subjects
@@ -42,20 +43,20 @@ class BatchLine:
 
 @dataclass(frozen=True)
 class BatchListPage(PageContext):
-    """What templates/explanations/batches.html shows.
+    """What templates/batches/batches.html shows.
 
     batches: the newest hundred, newest first.
     n_workers: how many workers are alive.
     """
 
-    template: ClassVar[str] = "explanations/batches.html"
+    template: ClassVar[str] = "batches/batches.html"
     batches: tuple[BatchLine, ...]
     n_workers: int
 
 
 @dataclass(frozen=True)
 class NewBatchPage(PageContext):
-    """What templates/explanations/new.html shows.
+    """What templates/batches/new.html shows.
 
     subjects: the recorded subject models.
     methods: (name, title) of every method, in the paper's order.
@@ -63,7 +64,7 @@ class NewBatchPage(PageContext):
     problem: why it could not be ordered, or empty.
     """
 
-    template: ClassVar[str] = "explanations/new.html"
+    template: ClassVar[str] = "batches/new.html"
     subjects: tuple[SubjectSummary, ...]
     methods: tuple[tuple[str, str], ...]
     form: NewBatchForm
@@ -72,7 +73,7 @@ class NewBatchPage(PageContext):
 
 @dataclass(frozen=True)
 class BatchPage(PageContext):
-    """What templates/explanations/batch.html shows.
+    """What templates/batches/batch.html shows.
 
     batch: what was ordered.
     progress: how far it is.
@@ -80,7 +81,7 @@ class BatchPage(PageContext):
     settings: (name, value) of the explainer's settings that were chosen.
     """
 
-    template: ClassVar[str] = "explanations/batch.html"
+    template: ClassVar[str] = "batches/batch.html"
     batch: BatchLine
     progress: BatchProgress
     n_workers: int
@@ -89,14 +90,14 @@ class BatchPage(PageContext):
 
 @dataclass(frozen=True)
 class BatchProgressPart(PageContext):
-    """What templates/explanations/_progress.html shows, by itself or within the page of the batch.
+    """What templates/batches/_progress.html shows, by itself or within the page of the batch.
 
     batch: what was ordered.
     progress: how far it is.
     n_workers: how many workers are alive.
     """
 
-    template: ClassVar[str] = "explanations/_progress.html"
+    template: ClassVar[str] = "batches/_progress.html"
     batch: BatchLine
     progress: BatchProgress
     n_workers: int
