@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app.accounts.commands import accounts
 from app.errors import NeuronJuryError
 from app.exchange import commands as exchange_commands
+from app.findings.commands import tables
 from app.migrating import opened_database, prepare_databases
 from app.settings import Settings
 from app.studies.commands import studies
@@ -29,6 +30,7 @@ cli = typer.Typer(
 cli.add_typer(accounts, name="admin")
 cli.add_typer(studies, name="study")
 exchange_commands.register(cli)
+cli.command()(tables)
 
 
 @cli.command()

@@ -21,7 +21,11 @@ APPLICATION = "neuronjury"
 JOBS_VERSION = "1"
 """Constant, so that jobs outlive an upgrade; raised only when old payloads can no longer be read."""
 QUEUE = "neuronjury-explanations"
-"""Of all jobs, recordings too: a queue that is renamed would strand the jobs that wait in it."""
+"""Of recordings, and of batches that compute on this machine: a queue that is renamed would strand the jobs that wait
+in it."""
+SERVER_QUEUE = "neuronjury-servers"
+"""Of batches that ask servers: several of their jobs can wait for answers at the same time."""
+QUEUES = (QUEUE, SERVER_QUEUE)
 PLAN_BATCH = "plan_explanation_batch"
 EXPLAIN_SHARD = "explain_shard"
 RECORD_SHARD = "record_shard"
@@ -71,31 +75,32 @@ def job_client(jobs_url: str) -> Iterator[DBOSClient]:
         client.destroy()
 
 
-def batch_job_id(batch_id: int) -> str:
-    return f"batch-{batch_id}"
+def batch_job_id(batch_id: int, submission: int) -> str:
+    """Of the job that plans a batch's shards, one for each time that the batch is handed over."""
+    return f"batch-{batch_id}" if submission == 0 else f"batch-{batch_id}-again-{submission}"
 
 
-def shard_job_id(batch_id: int, shard: int) -> str:
-    return f"batch-{batch_id}-shard-{shard}"
+def shard_job_id(batch_id: int, submission: int, shard: int) -> str:
+    return f"{batch_job_id(batch_id, submission)}-shard-{shard}"
 
 
-def submit_batch(jobs_url: str, batch_id: int) -> None:
-    """Hands a stored batch to the workers. Submitting it again changes nothing."""
+def submit_batch(jobs_url: str, batch_id: int, submission: int, queue: str) -> None:
+    """Hands a stored batch to the workers, through one of QUEUES. Submitting the same again changes nothing."""
     options: EnqueueOptions = {
-        "queue_name": QUEUE,
+        "queue_name": queue,
         "workflow_name": PLAN_BATCH,
-        "workflow_id": batch_job_id(batch_id),
+        "workflow_id": batch_job_id(batch_id, submission),
         "app_version": JOBS_VERSION,
     }
     with job_client(jobs_url) as client:
-        client.enqueue(options, batch_id)
+        client.enqueue(options, batch_id, submission)
 
 
-def cancel_batch_jobs(jobs_url: str, batch_id: int, n_shards: int) -> None:
-    """Stops the jobs of a batch: shards that wait never start, a running one is interrupted at its next call."""
-    ids = [batch_job_id(batch_id), *(shard_job_id(batch_id, shard) for shard in range(n_shards))]
+def cancel_batch_jobs(jobs_url: str, batch_id: int, submission: int, n_shards: int) -> None:
+    """Stops the jobs of a batch: shards that wait never start, running ones are interrupted, calls under way too."""
+    shards = (shard_job_id(batch_id, submission, shard) for shard in range(n_shards))
     with job_client(jobs_url) as client:
-        client.cancel_workflows(ids)
+        client.cancel_workflows([batch_job_id(batch_id, submission), *shards])
 
 
 def recording_jobs(recording_id: int, begun_at: datetime) -> str:

@@ -13,11 +13,17 @@ from starlette.responses import JSONResponse, Response
 from app import home
 from app.accounts import routes as accounts
 from app.accounts.sessions import find_visitor
+from app.batches import price_routes as prices
 from app.batches import routes as batches
+from app.batches import score_routes as scores
 from app.database import Database
+from app.explanations import preview_routes as prompt_previews
+from app.explanations import score_routes as score_pages
 from app.explanations.beside_neuron import explanations_beside
 from app.explanations.viewing import note_view
+from app.findings import routes as findings
 from app.neurons import routes as neurons
+from app.neurons import set_routes as neuron_sets
 from app.paths import shipped
 from app.settings import Settings
 from app.studies import routes as studies
@@ -57,7 +63,19 @@ def create_app(settings: Settings) -> FastAPI:
     site.state.explanations_beside = explanations_beside
     site.state.note_view = note_view
     add_error_handlers(site)
-    for routes in (home, accounts, neurons, batches, studies):
+    for routes in (
+        home,
+        accounts,
+        neurons,
+        neuron_sets,
+        prompt_previews,
+        score_pages,
+        batches,
+        scores,
+        prices,
+        studies,
+        findings,
+    ):
         site.include_router(routes.router, include_in_schema=False)
     site.include_router(neurons.api, prefix=API)
     site.add_api_route("/healthz", health, include_in_schema=False)

@@ -202,3 +202,10 @@ def make_account(
     session.add(account)
     session.flush()
     return account
+
+
+def make_records_of_its_own(session: Session, neuron: Neuron, n_top: int = 20) -> None:
+    """Top records that name the neuron's index: prompts of neurons with the same records would be the same, and an
+    answer is paid for once."""
+    for rank in range(n_top):
+        make_record(session, neuron, TOP, rank, tokens=(f"top{rank}", " cat", f" sat{neuron.index or ''}", *TOKENS[3:]))

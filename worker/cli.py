@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from app.batches.choosing import ClearPeaks, NeuronChoice, chosen_neurons
-from app.batches.launching import BatchOrder, launch_batch
-from app.batches.life import BatchProgress
+from app.batches.choice_options import ChoiceOptions
+from app.batches.choosing import DEFAULT_THRESHOLD
+from app.batches.ordering import BatchWish
 from app.errors import InvalidInput, Unavailable
 from app.explanations.explainers import explainer_settings
 from app.explanations.methods import check_method_names
 from app.migrating import opened_database
-from app.neurons.lists import layer_numbers, read_csv
 from app.neurons.records import N_RANDOM_RECORDS, N_TOP_RECORDS
 from app.settings import Settings
+from worker.scoring.command import score
 
 commands = typer.Typer()
 
@@ -126,59 +126,85 @@ def explain(
     method: Annotated[list[str], typer.Option(help="original, summary, highlight, hs, avhs or tokens; repeat it.")],
     explainer: Annotated[str, typer.Option(help="openai:MODEL, local:NAME-OR-PATH, or none for tokens alone.")],
     per_layer: Annotated[int | None, typer.Option(help="Neurons with a clear peak to take from each layer.")] = None,
+    set_: Annotated[
+        str | None, typer.Option("--set", help="peaks, random, interpretable, top-per-layer or top, instead.")
+    ] = None,
+    n: Annotated[int | None, typer.Option(help="With --set: neurons per layer; of the whole model for top.")] = None,
+    threshold: Annotated[float, typer.Option(help="With --set interpretable: scores above it.")] = DEFAULT_THRESHOLD,
     layers: Annotated[str, typer.Option(help="Layers to take them from, e.g. 0-23 or 0,5,7; default all.")] = "",
+    neuron_set: Annotated[str | None, typer.Option(help="A saved set of neurons, instead.")] = None,
     neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
+    save_set: Annotated[str | None, typer.Option(metavar="NAME", help="Keep these neurons as a set.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Server of an openai: explainer.")] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(help="Length of an answer at most.")] = 60,
     samples: Annotated[int, typer.Option(help="Explanations of each neuron by each method.")] = 1,
     side: Annotated[
         str, typer.Option(help="positive, or negative: what the most negative activations have in common.")
     ] = "positive",
     seed: Annotated[int, typer.Option(help="Decides which neurons are taken, and sampling where it can.")] = 0,
+    budget_usd: Annotated[float | None, typer.Option(help="Dollars at most; needs a price of the model.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Tokens at most, prompts and answers together.")] = None,
+    requests_per_minute: Annotated[float | None, typer.Option(help="The provider's limit, of all workers.")] = None,
+    tokens_per_minute: Annotated[float | None, typer.Option(help="The provider's limit, of all workers.")] = None,
+    prompt_pack: Annotated[str, typer.Option(help="Name or folder of the prompt pack.")] = "default",
+    excerpts: Annotated[
+        str, typer.Option(help="What prompts show: every4th of the best excerpts, or top5.")
+    ] = "every4th",
+    n_excerpts: Annotated[int, typer.Option(help="How many excerpts, as far as there are records.")] = 5,
+    few_shots: Annotated[int | None, typer.Option(help="Few-shot neurons; default: all of the pack.")] = None,
+    cutoff: Annotated[
+        str, typer.Option(help="Above it tokens are highly activating: q90, q50, q99, q999 or share:0.5.")
+    ] = "q90",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and order nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Leave the work to running workers.")] = False,
 ) -> None:
     """Explain neurons. Works here until the batch has ended; killed, any worker goes on where it stopped."""
     with needing_the_worker_extra():
-        from worker.explaining.here import check_explainer, explain_here, models_of
+        from worker.explaining import command as explain_command
 
     check_method_names(method)
+    asked = {
+        "base_url": base_url,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "side": side,
+        "seed": seed,
+        "requests_per_minute": requests_per_minute,
+        "tokens_per_minute": tokens_per_minute,
+        "prompt_pack": prompt_pack,
+        "excerpts": excerpts,
+        "n_excerpts": n_excerpts,
+        "n_few_shots": few_shots,
+        "cutoff": cutoff,
+    }
+    wish = BatchWish(
+        subject_name=subject,
+        choice=ChoiceOptions(per_layer, set_, n, neuron_set, neurons, layers, seed, threshold).choice(),
+        methods=method,
+        explainer=explainer,
+        settings=explainer_settings(asked),
+        samples=samples,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        save_set=save_set,
+    )
     settings = Settings()
-    options = explainer_settings({"base_url": base_url, "temperature": temperature, "seed": seed, "side": side})
-    models = models_of(settings)
     with opened_database(settings) as database:
-        with database.reading() as session:
-            neuron_ids = chosen_neurons(
-                session, subject, _neuron_choice(per_layer, layers, neurons, seed), options.side
-            )
-        order = BatchOrder(subject, neuron_ids, method, explainer, options, samples)
-        check_explainer(models, order)
-        batch_id = launch_batch(settings, database, order)
-        if batch_id is None:
-            typer.echo("All of these explanations are there already")
-        elif detach:
-            typer.echo(f"Batch {batch_id} waits for a worker: neuronjury worker")
+        if dry_run:
+            explain_command.dry_run(settings, database, wish)
         else:
-            typer.echo(_in_one_line(batch_id, explain_here(settings, database, batch_id, models)))
+            explain_command.explain(settings, database, wish, is_detached=detach)
 
 
-def _neuron_choice(per_layer: int | None, layers: str, csv: Path | None, seed: int) -> NeuronChoice:
-    if (per_layer is None) == (csv is None):
-        raise InvalidInput("say either --per-layer N or --neurons FILE.csv")
-    if csv is not None:
-        return read_csv(csv)
-    return ClearPeaks(per_layer or 0, layer_numbers(layers), seed)
-
-
-def _in_one_line(batch_id: int, ended: BatchProgress) -> str:
-    failures = "".join(f", {n} {reason}" for reason, n in ended.failures.items())
-    return f"Batch {batch_id} {ended.status}: {ended.n_done} done, {ended.n_failed} failed{failures}"
+commands.command()(score)
 
 
 @commands.command()
 def worker() -> None:
     """Run recordings and batches of explanations until stopped. Run as many as you like, on as many machines."""
     with needing_the_worker_extra():
-        from worker.explaining.here import models_of, work_until_stopped
+        from worker.batches.here import models_of, work_until_stopped
 
     settings = Settings()
     with opened_database(settings) as database:

@@ -36,7 +36,7 @@ from app.studies.drafting.neuron_sets import qualifying_neurons
 from app.studies.invitations import invite_raters
 from app.studies.protocol import Protocol
 from worker import progress
-from worker.explaining.here import check_explainer, explain_here, models_of, work_until_stopped
+from worker.batches.here import check_explainer, models_of, work_here, work_until_stopped
 from worker.recording.here import record_subject
 from worker.recording.order import RecordingOrder
 
@@ -109,7 +109,7 @@ def explain_demo_neurons(settings: Settings, database: Database, neuron_ids: lis
         batch_id = launch_batch(settings, database, order)
         if batch_id is None:
             return
-        ended = explain_here(settings, database, batch_id, models)
+        ended = work_here(settings, database, batch_id, models)
         if ended.status != DONE:
             raise Unavailable(f"the explanations are {ended.status}; run the demo again to go on")
         say(f"Explained by {explainer}: {ended.n_done} done, {ended.n_failed} failed, {ended.seconds:.0f} s of work.")

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from app import jobs
-from app.batches import life
+from app.batches.launching import hand_over_waiting
 from app.database import Database, utc_now
 from app.settings import Settings
 from worker import jobs as worker_jobs
-from worker.jobs import ExplainShard
+from worker.jobs import WorkShard
 from worker.recording.shards import RecordingShards
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def worker_name(settings: Settings) -> Iterator[str]:
 def work(
     settings: Settings,
     database: Database,
-    explain_shard: ExplainShard,
+    work_shard: WorkShard,
     *,
     stop: threading.Event,
     watch_seconds: float = jobs.HEARTBEAT_SECONDS,
@@ -51,7 +51,7 @@ def work(
     """Runs jobs until `stop` is set."""
     with worker_name(settings) as name:
         _say_alive(database, name)
-        worker_jobs.start_engine(settings, database, name, explain_shard, RecordingShards(settings, database, stop))
+        worker_jobs.start_engine(settings, database, name, work_shard, RecordingShards(settings, database, stop))
         try:
             while not stop.wait(watch_seconds):
                 _watch(settings, database, name)
@@ -72,11 +72,7 @@ def _watch(settings: Settings, database: Database, name: str) -> None:
     n_adopted = worker_jobs.adopt_jobs_of_dead_workers(database, name)
     if n_adopted:
         log.warning("took over %d unfinished jobs of a worker that died", n_adopted)
-    # Whoever stored a batch may have died before handing it over.
-    with database.reading() as session:
-        waiting = life.queued_batch_ids(session)
-    for batch_id in waiting:
-        jobs.submit_batch(settings.jobs_database_url, batch_id)
+    hand_over_waiting(settings, database)
 
 
 def _say_alive(database: Database, name: str) -> None:

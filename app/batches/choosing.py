@@ -1,128 +1,181 @@
-"""Which neurons to explain: some of each layer that have a clear peak, or those that a CSV names."""
+"""Which neurons a batch is about: drawn at random, the best by a score, those with a clear peak, or listed by somebody.
 
-import math
-import random
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+Each way to choose is a small record of what was asked for, with the words for it, and one query.
+"""
 
-import numpy as np
-import sqlalchemy as sa
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Any, ClassVar
+
 from sqlalchemy.orm import Session
 
-from app.errors import InvalidInput
-from app.explanations.methods.splits import explain_ranks
+from app.batches.choosing_by_score import DEFAULT_METRIC, ScoreWanted, random_above, top_of_each_layer, top_of_model
+from app.batches.clear_peaks import neurons_with_a_clear_peak
+from app.batches.random_neurons import random_of_each_layer
 from app.neurons.lists import ListedNeurons, listed_neurons
-from app.neurons.models import MLP, ActivationRow, Neuron, SubjectModel
-from app.neurons.reading import STORED_FLOAT, subject_named
-from app.neurons.records import BOTTOM, TOP, Side
+from app.neurons.reading import subject_named
+from app.neurons.records import Side
+from app.neurons.sets import set_members
 
-SHARE_OF_CLEAREST = 0.05
-_PEAK: dict[Side, str] = {"positive": "peak", "negative": "negative peak"}
-_QUANTILE: dict[Side, str] = {"positive": "q90", "negative": "q90_negative"}
+__all__ = [
+    "DEFAULT_METRIC",
+    "DEFAULT_THRESHOLD",
+    "ClearPeaks",
+    "NeuronChoice",
+    "RandomInterpretable",
+    "RandomNeurons",
+    "SavedSet",
+    "TopNeurons",
+    "TopPerLayer",
+    "choice_as_json",
+    "chosen_neurons",
+    "in_words",
+    "neurons_with_a_clear_peak",
+]
+
+DEFAULT_THRESHOLD = 0.35
+"""The paper's: a neuron whose reference explanation scores above it counts as interpretable."""
 
 
 @dataclass(frozen=True)
 class ClearPeaks:
     """So many neurons with a clear peak of each of these layers; None: of every layer."""
 
+    kind: ClassVar[str] = "peaks"
     per_layer: int
     layers: Sequence[int] | None
     seed: int
 
+    def in_words(self) -> str:
+        return f"{self.per_layer} with a clear peak per layer{_of_layers(self.layers)}, seed {self.seed}"
 
-NeuronChoice = ClearPeaks | ListedNeurons
+
+@dataclass(frozen=True)
+class RandomNeurons:
+    """So many of each of these layers, whatever they are."""
+
+    kind: ClassVar[str] = "random"
+    per_layer: int
+    layers: Sequence[int] | None
+    seed: int
+
+    def in_words(self) -> str:
+        return f"random, {self.per_layer} per layer{_of_layers(self.layers)}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class RandomInterpretable:
+    """So many of each of these layers out of those with a score above the threshold."""
+
+    kind: ClassVar[str] = "interpretable"
+    per_layer: int
+    layers: Sequence[int] | None
+    seed: int
+    threshold: float = DEFAULT_THRESHOLD
+    metric: str = DEFAULT_METRIC
+    method: str | None = None
+
+    def in_words(self) -> str:
+        score = _score_in_words(self.metric, self.method)
+        drawn = f"{self.per_layer} per layer{_of_layers(self.layers)}, seed {self.seed}"
+        return f"random interpretable ({score} above {self.threshold:g}), {drawn}"
+
+
+@dataclass(frozen=True)
+class TopPerLayer:
+    """The best so many of each of these layers, by their scores."""
+
+    kind: ClassVar[str] = "top-per-layer"
+    per_layer: int
+    layers: Sequence[int] | None = None
+    metric: str = DEFAULT_METRIC
+    method: str | None = None
+
+    def in_words(self) -> str:
+        return f"top {self.per_layer} per layer{_of_layers(self.layers)} by {_score_in_words(self.metric, self.method)}"
+
+
+@dataclass(frozen=True)
+class TopNeurons:
+    """The best so many of the whole model, by their scores."""
+
+    kind: ClassVar[str] = "top"
+    n: int
+    metric: str = DEFAULT_METRIC
+    method: str | None = None
+
+    def in_words(self) -> str:
+        return f"top {self.n} of the model by {_score_in_words(self.metric, self.method)}"
+
+
+@dataclass(frozen=True)
+class SavedSet:
+    """The neurons of a set that somebody saved."""
+
+    kind: ClassVar[str] = "set"
+    name: str
+
+    def in_words(self) -> str:
+        return f"the set {self.name}"
+
+
+NeuronChoice = ClearPeaks | RandomNeurons | RandomInterpretable | TopPerLayer | TopNeurons | SavedSet | ListedNeurons
 
 
 def chosen_neurons(session: Session, subject_name: str, choice: NeuronChoice, side: Side = "positive") -> list[int]:
-    """Ids of the neurons. Errors: as neurons_with_a_clear_peak or listed_neurons."""
-    if isinstance(choice, ClearPeaks):
-        return neurons_with_a_clear_peak(session, subject_name, choice.layers, choice.per_layer, choice.seed, side)
-    return [neuron.id for neuron in listed_neurons(session, subject_named(session, subject_name), choice)]
+    """Ids of the neurons, layer by layer; of a list in its own order, of the whole model the best first.
 
-
-def neurons_with_a_clear_peak(
-    session: Session,
-    subject_name: str,
-    layers: Iterable[int] | None,
-    per_layer: int,
-    seed: int,
-    side: Side = "positive",
-) -> list[int]:
-    """Ids of `per_layer` neurons of each of these layers (None: of every layer with neurons), layer by layer.
-
-    A neuron has a clear peak when even the weakest of the five excerpts that explaining shows stands far above what is
-    usual for it: its peak is that excerpt's maximum divided by the 0.9 quantile of all excerpts' maxima. Of a layer's
-    neurons the 5 % with the highest peaks are candidates (at least `per_layer`), and `per_layer` of them are drawn
-    with the seed. The best ones alone would be the oddest: neurons that answer to one stray line of the text.
-    side: `negative` measures the same with the sign of every activation turned.
-    Errors: UnknownName for the subject; InvalidInput for a layer it does not have, or with fewer neurons than asked.
+    side: the end of the neurons' range whose peaks or scores count.
+    Errors: UnknownName (subject, set), InvalidInput where there are fewer neurons than asked for.
     """
     subject = subject_named(session, subject_name)
-    if per_layer < 1:
-        raise InvalidInput(f"per_layer={per_layer}; expected at least 1")
-    chosen: list[int] = []
-    for layer in _stored_layers(session, subject) if layers is None else layers:
-        ranked = _by_peak(session, subject, layer) if side == "positive" else _by_trough(session, subject, layer)
-        if len(ranked) < per_layer:
-            raise InvalidInput(
-                f"layer {layer} of {subject_name!r} has {len(ranked)} neurons with a {_PEAK[side]}, {per_layer} were "
-                f"asked for; a peak needs excerpts and {_QUANTILE[side]}, the 0.9 quantile of all excerpts, above 0"
-            )
-        candidates = ranked[: max(per_layer, round(SHARE_OF_CLEAREST * len(ranked)))]
-        # The layer is part of the seed: otherwise every layer would draw the same places of its ranking.
-        chosen += sorted(random.Random(f"{seed}:{layer}").sample(candidates, per_layer))
-    return chosen
+    match choice:
+        case ClearPeaks():
+            return neurons_with_a_clear_peak(session, subject_name, choice.layers, choice.per_layer, choice.seed, side)
+        case RandomNeurons():
+            return random_of_each_layer(session, subject, choice.layers, choice.per_layer, choice.seed)
+        case RandomInterpretable():
+            score = ScoreWanted(choice.metric, choice.method, side)
+            return random_above(session, subject, score, choice.threshold, choice.layers, choice.per_layer, choice.seed)
+        case TopPerLayer():
+            score = ScoreWanted(choice.metric, choice.method, side)
+            return top_of_each_layer(session, subject, score, choice.layers, choice.per_layer)
+        case TopNeurons():
+            return top_of_model(session, subject, ScoreWanted(choice.metric, choice.method, side), choice.n)
+        case SavedSet():
+            return set_members(session, subject_name, choice.name)
+        case ListedNeurons():
+            return [neuron.id for neuron in listed_neurons(session, subject, choice)]
 
 
-def _stored_layers(session: Session, subject: SubjectModel) -> list[int]:
-    """An import may have brought neurons of some layers only."""
-    here = (Neuron.subject_id == subject.id, Neuron.site == MLP)
-    return list(session.scalars(sa.select(Neuron.layer).where(*here).distinct().order_by(Neuron.layer)))
+def in_words(choice: NeuronChoice) -> str:
+    """What people read of a choice, beside a batch or a saved set."""
+    # Of a file its name alone: where it lies on somebody's machine is nobody's business.
+    return f"listed in {PurePath(choice.file_name).name}" if isinstance(choice, ListedNeurons) else choice.in_words()
 
 
-def _by_peak(session: Session, subject: SubjectModel, layer: int) -> list[int]:
-    """Ids of a layer's neurons, the clearest peak first; without those whose 0.9 quantile is unknown or not above 0,
-    and those of which fewer excerpts are kept than of others: their weakest one is none."""
-    weakest_shown = sa.func.min(ActivationRow.maximum)
-    rows = session.execute(
-        sa.select(Neuron.id, sa.func.count().label("n_shown"))
-        .join(ActivationRow, ActivationRow.neuron_id == Neuron.id)
-        .where(
-            Neuron.subject_id == subject.id,
-            Neuron.site == MLP,
-            Neuron.layer == layer,
-            Neuron.q90 > 0,
-            ActivationRow.band == TOP,
-            ActivationRow.rank.in_(explain_ranks("every4th")),
-        )
-        .group_by(Neuron.id, Neuron.q90)
-        .order_by((weakest_shown / Neuron.q90).desc(), Neuron.id)
-    ).all()
-    n_of_most = max((row.n_shown for row in rows), default=0)
-    return [row.id for row in rows if row.n_shown == n_of_most]
+def choice_as_json(choice: NeuronChoice) -> dict[str, Any]:
+    """What a saved set keeps of how it was chosen; of a list only its name, for its neurons are the set's."""
+    if isinstance(choice, ListedNeurons):
+        return {"kind": "listed", "in_words": in_words(choice)}
+    asked = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(choice).items()}
+    return {"kind": choice.kind, "in_words": in_words(choice), **asked}
 
 
-def _by_trough(session: Session, subject: SubjectModel, layer: int) -> list[int]:
-    """As _by_peak, of the negative side. Rows keep the largest activation of an excerpt, not its smallest, so these are
-    measured here."""
-    rows = session.execute(
-        sa.select(Neuron.id, Neuron.q90_negative, ActivationRow.activations)
-        .join(ActivationRow, ActivationRow.neuron_id == Neuron.id)
-        .where(
-            Neuron.subject_id == subject.id,
-            Neuron.site == MLP,
-            Neuron.layer == layer,
-            Neuron.q90_negative > 0,
-            ActivationRow.band == BOTTOM,
-            ActivationRow.rank.in_(explain_ranks("every4th")),
-        )
-    )
-    depths: dict[int, list[float]] = defaultdict(list)
-    for neuron_id, q90, stored in rows:
-        depth = -float(np.frombuffer(stored, STORED_FLOAT).min(initial=0.0))
-        # The condition above leaves no null; the type says only what the column may hold.
-        depths[neuron_id].append(depth / (q90 or math.inf))
-    n_of_most = max(map(len, depths.values()), default=0)
-    peaks = {neuron_id: min(shown) for neuron_id, shown in depths.items() if len(shown) == n_of_most}
-    return sorted(peaks, key=lambda neuron_id: (-peaks[neuron_id], neuron_id))
+def _of_layers(layers: Sequence[int] | None) -> str:
+    """Runs of layers as people type them: 0-3, 7."""
+    if layers is None:
+        return ""
+    runs: list[tuple[int, int]] = []
+    for layer in sorted(layers):
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], layer)
+        else:
+            runs.append((layer, layer))
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return f" of layer {shown}" if len(layers) == 1 else f" of layers {shown}"
+
+
+def _score_in_words(metric: str, method: str | None) -> str:
+    return f"{metric} score" + (f" of {method}" if method else "")

@@ -2,35 +2,58 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.batches.forms import NewBatchForm
-from app.batches.life import BatchProgress, batch_progress, find_batch
-from app.batches.models import RUNNING, Batch
+from app.batches.life import UNDER_WAY, find_batch
+from app.batches.models import FAILED, PAUSED, SCORES, Batch
+from app.batches.progress import BatchProgress, batch_progress
+from app.batches.wording import dollars, duration
 from app.database import utc_now
-from app.explanations.methods import METHOD_TITLES, method_title
-from app.explanations.models import QUEUED
+from app.explanations.explainers import OPENAI
+from app.explanations.methods import method_title
 from app.jobs import live_workers
-from app.neurons.contexts import SubjectSummary
-from app.neurons.queries import recorded_subjects
 from app.neurons.records import Side
 from app.web.templating import PageContext
 
 MOST_BATCHES_LISTED = 100
+_SHOWN_ELSEWHERE = ("ordered_for", "side", "metric")
+_PRICE = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
+_SETTING_NAMES = {
+    "base_url": "server",
+    "local_path": "folder of the model",
+    "max_tokens": "answer tokens at most",
+    "n_context": "context, tokens",
+    "usd_per_million_prompt_tokens": "price of a million prompt tokens",
+    "usd_per_million_completion_tokens": "price of a million answer tokens",
+    "price_as_of": "price as of",
+    "n_in_flight": "calls at once",
+    "timeout_seconds": "time-out, seconds",
+    "n_retries": "tries after a lost connection",
+    "n_excerpts": "number of excerpts",
+    "n_few_shots": "few-shot neurons",
+}
 
 
 @dataclass(frozen=True)
 class BatchLine:
-    """A batch in one line. methods: titles in the paper's order. side: which end of the neurons' range it explains."""
+    """A batch in one line.
+
+    makes: what its rows are, `explanations` or `simulation scores`. methods: titles in the paper's order.
+    side: which end of the neurons' range it explains. explainer: who is asked.
+    chosen: how its neurons were chosen, in words, or empty.
+    """
 
     id: int
     subject: str
+    makes: str
+    is_of_scores: bool
     side: Side
     methods: tuple[str, ...]
     explainer: str
+    chosen: str
     status: str
     failure: str | None
     n_explanations: int
@@ -38,7 +61,15 @@ class BatchLine:
 
     @property
     def is_under_way(self) -> bool:
-        return self.status in (QUEUED, RUNNING)
+        return self.status in UNDER_WAY
+
+    @property
+    def can_be_resumed(self) -> bool:
+        return self.status in (PAUSED, FAILED)
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        return self.is_under_way or self.status == PAUSED
 
 
 @dataclass(frozen=True)
@@ -55,20 +86,14 @@ class BatchListPage(PageContext):
 
 
 @dataclass(frozen=True)
-class NewBatchPage(PageContext):
-    """What templates/batches/new.html shows.
+class SpentLine:
+    """What was spent of what, as people read it. share: of the budget, from 0 to 1; None without a budget. note: why it
+    is unknown, or empty."""
 
-    subjects: the recorded subject models.
-    methods: (name, title) of every method, in the paper's order.
-    form: what was typed.
-    problem: why it could not be ordered, or empty.
-    """
-
-    template: ClassVar[str] = "batches/new.html"
-    subjects: tuple[SubjectSummary, ...]
-    methods: tuple[tuple[str, str], ...]
-    form: NewBatchForm
-    problem: str
+    spent: str
+    budget: str | None
+    share: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,13 +102,18 @@ class BatchPage(PageContext):
 
     batch: what was ordered.
     progress: how far it is.
+    money, tokens: what it has spent.
+    speed: explanations or scores a second and what time is left, in words; empty when it is not running.
     n_workers: how many workers are alive.
-    settings: (name, value) of the explainer's settings that were chosen.
+    settings: (name, value) of the settings that were chosen.
     """
 
     template: ClassVar[str] = "batches/batch.html"
     batch: BatchLine
     progress: BatchProgress
+    money: SpentLine
+    tokens: SpentLine
+    speed: str
     n_workers: int
     settings: tuple[tuple[str, str], ...]
 
@@ -94,12 +124,17 @@ class BatchProgressPart(PageContext):
 
     batch: what was ordered.
     progress: how far it is.
+    money, tokens: what it has spent.
+    speed: explanations or scores a second and what time is left, in words; empty when it is not running.
     n_workers: how many workers are alive.
     """
 
     template: ClassVar[str] = "batches/_progress.html"
     batch: BatchLine
     progress: BatchProgress
+    money: SpentLine
+    tokens: SpentLine
+    speed: str
     n_workers: int
 
 
@@ -108,33 +143,78 @@ def batch_list_page(session: Session) -> BatchListPage:
     return BatchListPage(tuple(_line(batch) for batch in newest), len(live_workers(session, utc_now())))
 
 
-def new_batch_page(session: Session, form: NewBatchForm, problem: str = "") -> NewBatchPage:
-    return NewBatchPage(recorded_subjects(session), tuple(METHOD_TITLES.items()), form, problem)
-
-
 def batch_page(session: Session, batch_id: int) -> BatchPage:
     """Errors: UnknownName."""
     part = batch_progress_part(session, batch_id)
     chosen = find_batch(session, batch_id).settings
-    settings = tuple((name.replace("_", " "), str(value)) for name, value in chosen.items() if value is not None)
-    return BatchPage(part.batch, part.progress, part.n_workers, settings)
+    shown = tuple(
+        (_SETTING_NAMES.get(name, name.replace("_", " ")), _setting(name, value))
+        for name, value in chosen.items()
+        if value is not None and name not in _SHOWN_ELSEWHERE
+    )
+    return BatchPage(part.batch, part.progress, part.money, part.tokens, part.speed, part.n_workers, shown)
 
 
 def batch_progress_part(session: Session, batch_id: int) -> BatchProgressPart:
     """Errors: UnknownName."""
     batch = find_batch(session, batch_id)
-    return BatchProgressPart(_line(batch), batch_progress(session, batch_id), len(live_workers(session, utc_now())))
+    progress = batch_progress(session, batch_id)
+    return BatchProgressPart(
+        _line(batch),
+        progress,
+        _money(progress, batch),
+        _tokens(progress),
+        _speed(progress),
+        len(live_workers(session, utc_now())),
+    )
 
 
 def _line(batch: Batch) -> BatchLine:
+    is_of_scores = batch.kind == SCORES
+    metric = batch.settings.get("metric", "")
+    makes = f"{metric} score".strip() if is_of_scores else "explanation"
     return BatchLine(
         id=batch.id,
         subject=batch.subject.name,
+        makes=makes if batch.n_explanations == 1 else f"{makes}s",
+        is_of_scores=is_of_scores,
         side=batch.settings.get("side", "positive"),
         methods=tuple(method_title(method) for method in batch.methods),
         explainer=batch.explainer,
+        chosen=batch.settings.get("ordered_for") or "",
         status=batch.status,
         failure=batch.failure,
         n_explanations=batch.n_explanations,
         created_at=batch.created_at,
     )
+
+
+def _setting(name: str, value: Any) -> str:
+    return dollars(value) if name in _PRICE else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _money(progress: BatchProgress, batch: Batch) -> SpentLine:
+    is_unpriced = batch.explainer.startswith(f"{OPENAI}:") and batch.settings.get(_PRICE[0]) is None
+    if is_unpriced:
+        return SpentLine("unknown", None, None, note="no price was entered")
+    spent, bound = dollars(progress.spent_usd), progress.budget_usd
+    return SpentLine(spent, None if bound is None else dollars(bound), _share(progress.spent_usd, bound))
+
+
+def _tokens(progress: BatchProgress) -> SpentLine:
+    bound = progress.budget_tokens
+    budget = None if bound is None else f"{bound:,}"
+    return SpentLine(f"{progress.spent_tokens:,}", budget, _share(progress.spent_tokens, bound))
+
+
+def _share(spent: float, budget: float | None) -> float | None:
+    return None if budget is None else min(1.0, spent / budget)
+
+
+def _speed(progress: BatchProgress) -> str:
+    if progress.rows_per_second is None or progress.seconds_left is None:
+        return ""
+    per_second = progress.rows_per_second
+    # Slow models make a handful in a minute; "0.1 a second" would say little.
+    rate = f"{per_second:.1f} a second" if per_second >= 1 else f"{60 * per_second:.0f} a minute"
+    return f"{rate}, about {duration(progress.seconds_left)} left"

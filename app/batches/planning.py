@@ -1,46 +1,39 @@
 """Plans a batch: which explanations are lacking, and in which shard each is made. Runs nothing and calls nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.batches.models import RUNNING, Batch
+from app.batches.lacking import (
+    CheckedOrder,
+    checked_order,
+    existing_explanations,
+    explanation_key,
+    lacking_explanations,
+)
+from app.batches.models import Batch
+from app.batches.prices import check_budget, priced
+from app.batches.rows import BACK_IN_QUEUE
 from app.database import utc_now
-from app.errors import InvalidInput, UnknownName
-from app.explanations.explainers import NO_EXPLAINER, NONE, Explainer, ExplainerSettings, parse_explainer
-from app.explanations.methods import METHOD_TITLES, TOKENS, check_method_names
+from app.explanations.explainers import ExplainerSettings
 from app.explanations.models import DONE, QUEUED, Explanation
-from app.explanations.prompt_packs.loading import load_pack
-from app.neurons.models import ActivationRow, Neuron, SubjectModel
-from app.neurons.reading import subject_named
-from app.neurons.records import BOTTOM, Side
+from app.neurons.models import SubjectModel
+from app.neurons.sets import save_set
+
+__all__ = ["SHARD_SIZE", "SetToSave", "explanation_key", "lock_subject", "plan_batch"]
 
 SHARD_SIZE = 25
-N_NEURONS_PER_QUERY = 500
-"""Both databases limit the parameters of one statement."""
-
-NO_PROMPT_PACK = "none"
-
-Wanted = tuple[int, str, int]
-"""(neuron id, method, sample number)"""
 
 
-_BACK_IN_QUEUE: dict[str, Any] = {
-    "status": QUEUED,
-    "text_received": None,
-    "text": None,
-    "failure": None,
-    "failure_detail": None,
-    "n_prompt_tokens": None,
-    "n_completion_tokens": None,
-    "cost_usd": None,
-    "seconds": None,
-    "finished_at": None,
-}
+@dataclass(frozen=True)
+class SetToSave:
+    """A name for the neurons of a batch. chosen: how they were chosen, as app.neurons.sets keeps it."""
+
+    name: str
+    chosen: Mapping[str, Any]
 
 
 def plan_batch(
@@ -52,173 +45,104 @@ def plan_batch(
     explainer: str,
     settings: ExplainerSettings,
     samples: int = 1,
+    budget_usd: float | None = None,
+    budget_tokens: int | None = None,
+    save_as: SetToSave | None = None,
 ) -> Batch:
     """Stores a batch that makes each explanation asked for, unless it exists; it is done at once when all do.
 
     neurons: ids, all of the subject. methods: `tokens` needs no explainer and may stand beside prompt methods.
     samples: how many explanations of each neuron by each method, numbered from 0.
-    What exists is reused whatever the temperature it was sampled at; another prompt pack, explainer, side or choice of
-    excerpts makes another explanation. Failed explanations are asked for again, and move into this batch.
-    Errors: UnknownName (subject, neuron, method, prompt pack), InvalidInput (nothing to do, no explainer for a prompt
-    method, a negative side of which nothing is recorded).
+    budget_usd, budget_tokens: what the batch may spend at most; None: no bound. The price of today goes with it.
+    save_as: saves the neurons as a set, also when every explanation exists.
+    What exists is reused whatever the temperature it was sampled at; another prompt pack, explainer, side, cutoff or
+    choice of excerpts makes another explanation. Failed explanations are asked for again, and move into this batch.
+    Errors: as checked_order, check_budget and save_set.
     """
-    wanted_methods = _checked_methods(methods)
-    who = _checked_explainer(explainer, wanted_methods)
-    if samples < 1:
-        raise InvalidInput(f"samples={samples}; expected at least 1")
-    subject = _locked_subject(session, subject_name)
-    neuron_ids = _checked_neurons(session, subject, neurons)
-    if settings.side == "negative":
-        _check_negative_sides(session, subject, neuron_ids)
+    order = checked_order(
+        session,
+        subject_name=subject_name,
+        neurons=neurons,
+        methods=methods,
+        explainer=explainer,
+        settings=settings,
+        samples=samples,
+    )
+    lock_subject(session, order.subject)
+    settings = priced(session, order.explainer, settings, utc_now().date())
+    check_budget(order.explainer, settings, budget_usd, budget_tokens)
+    if save_as is not None:
+        save_set(session, order.subject, save_as.name, order.neuron_ids, save_as.chosen)
     batch = Batch(
-        subject_id=subject.id,
-        methods=wanted_methods,
-        explainer=str(who),
+        subject_id=order.subject.id,
+        methods=list(order.methods),
+        explainer=str(order.explainer),
         settings=settings.model_dump(mode="json"),
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
         n_explanations=0,
         n_shards=0,
     )
     session.add(batch)
     session.flush()
-    wanted = [
-        (neuron, method, sample) for method, neuron, sample in product(wanted_methods, neuron_ids, range(samples))
-    ]
-    _enqueue(session, batch, wanted, who, settings)
+    _enqueue(session, batch, order)
     return batch
 
 
-def _checked_methods(methods: Sequence[str]) -> list[str]:
-    check_method_names(list(methods))
-    if not methods:
-        raise InvalidInput(f"no method; expected some of {', '.join(METHOD_TITLES)}")
-    # The order of the titles, which keeps each method together in the shards: a local model reads its examples once.
-    return [name for name in METHOD_TITLES if name in methods]
-
-
-def _checked_explainer(name: str, methods: list[str]) -> Explainer:
-    explainer = parse_explainer(name)
-    if methods == [TOKENS]:
-        return NO_EXPLAINER
-    if explainer.kind == NONE:
-        raise InvalidInput(
-            "the explainer none makes only the method tokens; expected openai:MODEL or local:NAME-OR-PATH"
-        )
-    return explainer
-
-
-def _locked_subject(session: Session, subject_name: str) -> SubjectModel:
-    subject = subject_named(session, subject_name)
-    # The lock makes two plans for one subject wait for each other: both would add the same explanations.
+def lock_subject(session: Session, subject: SubjectModel) -> None:
+    """Makes two plans for one subject wait for each other: both would add the same rows."""
     session.execute(sa.select(SubjectModel.id).where(SubjectModel.id == subject.id).with_for_update())
-    return subject
 
 
-def _checked_neurons(session: Session, subject: SubjectModel, neurons: Sequence[int]) -> list[int]:
-    neuron_ids = list(dict.fromkeys(neurons))
-    if not neuron_ids:
-        raise InvalidInput("no neurons to explain; expected at least one")
-    known: set[int] = set()
-    for some in _in_parts(neuron_ids):
-        known.update(session.scalars(sa.select(Neuron.id).where(Neuron.id.in_(some), Neuron.subject_id == subject.id)))
-    unknown = [neuron_id for neuron_id in neuron_ids if neuron_id not in known]
-    if unknown:
-        raise UnknownName(f"no neuron with id {unknown[0]} in the subject model {subject.name!r}")
-    return neuron_ids
-
-
-def _check_negative_sides(session: Session, subject: SubjectModel, neuron_ids: list[int]) -> None:
-    """Refuses neurons whose very negative activations were never looked for: there is nothing to explain."""
-    has_bottom = sa.exists().where(
-        ActivationRow.neuron_id == Neuron.id, ActivationRow.band == BOTTOM, ActivationRow.rank == 0
-    )
-    for some in _in_parts(neuron_ids):
-        lacking = session.scalars(sa.select(Neuron).where(Neuron.id.in_(some), ~has_bottom).limit(1)).first()
-        if lacking is not None:
-            raise InvalidInput(
-                f"nothing is recorded of the negative side of neuron {lacking.layer}:{lacking.index} of "
-                f"{subject.name!r}; expected a recording with polarity both, or side positive"
-            )
-
-
-def _enqueue(
-    session: Session, batch: Batch, wanted: list[Wanted], explainer: Explainer, settings: ExplainerSettings
-) -> None:
+def _enqueue(session: Session, batch: Batch, order: CheckedOrder) -> None:
     """Puts what is lacking into the batch's shards: new rows, and rows of earlier batches that came to nothing."""
-    keys = {method: explanation_key(method, explainer, settings) for method in batch.methods}
-    existing = _existing(session, sorted({neuron for neuron, _, _ in wanted}), keys, settings.side)
-    lacking = [one for one in wanted if one not in existing or existing[one].is_open]
-    new_rows, moved_rows = [], []
+    keys = {method: explanation_key(method, order.explainer, order.settings) for method in order.methods}
+    existing = existing_explanations(session, order)
+    lacking = lacking_explanations(order, existing)
+    new_rows: list[dict[str, Any]] = []
+    moved_rows: list[dict[str, Any]] = []
     for position, one in enumerate(lacking):
         place = {"batch_id": batch.id, "shard": position // SHARD_SIZE}
         if one in existing:
-            moved_rows.append({"id": existing[one].id, **place, **_BACK_IN_QUEUE})
+            moved_rows.append({"of_id": existing[one].id, "failures": int(existing[one].has_failed), **place})
         else:
-            neuron_id, method, sample_number = one
-            names = {
-                "method": method,
-                "explainer": keys[method][0],
-                "prompt_pack": keys[method][1],
-                "side": settings.side,
-            }
+            explainer, prompt_pack = keys[one.method]
             new_rows.append(
-                {"neuron_id": neuron_id, "sample_number": sample_number, "status": QUEUED, **names, **place}
+                {
+                    "neuron_id": one.neuron_id,
+                    "method": one.method,
+                    "explainer": explainer,
+                    "prompt_pack": prompt_pack,
+                    "side": order.settings.side,
+                    "sample_number": one.sample_number,
+                    "status": QUEUED,
+                    **place,
+                }
             )
     if new_rows:
         session.execute(sa.insert(Explanation), new_rows)
     if moved_rows:
-        session.execute(sa.update(Explanation), moved_rows)
+        _move(session, moved_rows)
+    n_asked_for = len(order.methods) * len(order.neuron_ids) * order.n_samples
     batch.n_explanations = len(lacking)
-    batch.n_reused = len(wanted) - len(lacking)
+    batch.n_reused = n_asked_for - len(lacking)
     batch.n_shards = -(-len(lacking) // SHARD_SIZE)
     if not lacking:
         batch.status, batch.finished_at = DONE, utc_now()
     session.flush()
 
 
-def explanation_key(method: str, explainer: Explainer, settings: ExplainerSettings) -> tuple[str, str]:
-    """The explainer and the prompt pack that an explanation is stored under; each is `none` for the method `tokens`.
-
-    Excerpts chosen otherwise than by default make other prompts, so that choice is part of the pack's name:
-    `default@...+top5`.
-    """
-    choice = "" if settings.excerpts == "every4th" else f"+{settings.excerpts}"
-    if method == TOKENS:
-        return str(NO_EXPLAINER), NO_PROMPT_PACK + choice
-    return str(explainer), load_pack(settings.prompt_pack).identity + choice
-
-
-@dataclass(frozen=True)
-class _Existing:
-    """is_open: nobody makes this explanation unless a new batch does."""
-
-    id: int
-    is_open: bool
-
-
-def _existing(
-    session: Session, neuron_ids: list[int], keys: dict[str, tuple[str, str]], side: Side
-) -> dict[Wanted, _Existing]:
-    found: dict[Wanted, _Existing] = {}
-    for some, (method, (explainer, prompt_pack)) in product(_in_parts(neuron_ids), keys.items()):
-        rows = session.execute(
-            sa.select(
-                Explanation.id, Explanation.neuron_id, Explanation.sample_number, Explanation.status, Batch.status
-            )
-            .outerjoin(Batch, Batch.id == Explanation.batch_id)
-            .where(
-                Explanation.neuron_id.in_(some),
-                Explanation.method == method,
-                Explanation.explainer == explainer,
-                Explanation.prompt_pack == prompt_pack,
-                Explanation.side == side,
-            )
+def _move(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Into the new batch, as if new; but what has failed is another attempt, which never gets the answer of before."""
+    move = (
+        sa.update(Explanation)
+        .where(Explanation.id == sa.bindparam("of_id"))
+        .values(
+            **BACK_IN_QUEUE[Explanation],
+            batch_id=sa.bindparam("batch_id"),
+            shard=sa.bindparam("shard"),
+            attempt=Explanation.attempt + sa.bindparam("failures"),
         )
-        for explanation_id, neuron_id, sample_number, status, batch_status in rows:
-            is_being_made = status == QUEUED and batch_status in (QUEUED, RUNNING)
-            is_open = status != DONE and not is_being_made
-            found[neuron_id, method, sample_number] = _Existing(explanation_id, is_open)
-    return found
-
-
-def _in_parts(ids: list[int]) -> list[list[int]]:
-    return [ids[start : start + N_NEURONS_PER_QUERY] for start in range(0, len(ids), N_NEURONS_PER_QUERY)]
+    )
+    session.connection().execute(move, rows)
+    session.expire_all()

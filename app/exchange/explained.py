@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from app.explanations.explainers import NONE
 from app.explanations.failures import EMPTY
 from app.explanations.methods import IMPORTED
 from app.explanations.texts import as_shown
+from app.neurons.records import Side
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 NO_VALUE = "the imported file gives no value"
+MOST_SAMPLES = 10_000
+SIDES = get_args(Side)
 _METHOD = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LENGTHS = {"method": 50, "explainer": 200, "prompt_pack": 100, "failure": 30, "metric": 50, "scorer": 200}
 """The most characters of each name that the tables hold."""
@@ -48,7 +51,8 @@ class ImportedExplanation:
     """What a foreign file says about the neuron layer:index (from 0).
 
     text: as received; with a failure it is what came instead of an explanation, and is never shown. failure: a reason
-    out of app.explanations.failures, None for an explanation.
+    out of app.explanations.failures, None for an explanation. text_shown: the text that is shown, where it is another
+    than the received one. side: what it describes. sample_number: from 0; None takes the next that is free.
     """
 
     layer: int
@@ -59,6 +63,9 @@ class ImportedExplanation:
     text: str | None
     failure: str | None
     scores: Sequence[ImportedScore] = ()
+    text_shown: str | None = None
+    side: Side = "positive"
+    sample_number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class CheckedScore:
 
 @dataclass(frozen=True)
 class CheckedExplanation:
-    """As stored: a text or a failure, never both."""
+    """As stored: a text or a failure, never both. sample_number: None for the next that is free."""
 
     layer: int
     index: int
@@ -94,6 +101,8 @@ class CheckedExplanation:
     text_received: str | None
     text: str | None
     failure: str | None
+    side: Side
+    sample_number: int | None
     scores: Sequence[CheckedScore] = field(repr=False)
 
     @property
@@ -108,7 +117,8 @@ def checked_explanation(imported: ImportedExplanation) -> CheckedExplanation:
     """
     check_place(imported.layer, imported.index)
     received = None if imported.text is None else storable_text(_text(imported.text, "explanation"))
-    text = as_shown(received or "") if imported.failure is None else ""
+    to_show = received if imported.text_shown is None else storable_text(_text(imported.text_shown, "explanation"))
+    text = as_shown(to_show or "") if imported.failure is None else ""
     failure = imported.failure or (None if text else EMPTY)
     return CheckedExplanation(
         layer=imported.layer,
@@ -119,6 +129,8 @@ def checked_explanation(imported: ImportedExplanation) -> CheckedExplanation:
         text_received=received,
         text=text or None,
         failure=None if failure is None else checked_name(failure, "failure"),
+        side=_side(imported.side),
+        sample_number=_sample_number(imported.sample_number),
         # Nothing said, nothing scored: what a scorer was given then is no explanation.
         scores=[] if failure else [_checked_score(score) for score in imported.scores],
     )
@@ -155,6 +167,20 @@ def _as_stored(expected: Sequence[object], name: str) -> bytes:
             f"expected activation {index} of {name} is {shown(expected[index])}; expected a finite number"
         )
     return np.array(numbers, dtype=np.float64).clip(-LARGEST_FLOAT32, LARGEST_FLOAT32).astype("<f4").tobytes()
+
+
+def _side(side: object) -> Side:
+    if side not in SIDES:
+        raise InvalidInput(f"the side is {shown(side)}; expected {' or '.join(SIDES)}")
+    return "negative" if side == "negative" else "positive"
+
+
+def _sample_number(number: object) -> int | None:
+    if number is None:
+        return None
+    if type(number) is not int or not 0 <= number < MOST_SAMPLES:
+        raise InvalidInput(f"the sample is {shown(number)}; expected a whole number from 0 to {MOST_SAMPLES - 1}")
+    return number
 
 
 def _text(text: object, name: str) -> str:

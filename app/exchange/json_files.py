@@ -47,10 +47,35 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """
     for number, line in enumerate(_read(path).split(b"\n"), 1):
         if line.strip():
-            try:
-                yield number, _parsed(line)
-            except InvalidInput as error:
-                yield number, error
+            yield number, _parsed_or_error(line)
+
+
+def read_long_json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """As read_json_lines, of a file that may be larger than memory, and whose lines may not.
+
+    Errors: InvalidInput for a file that cannot be read, and for a line that is too large.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            number = 0
+            while line := file.readline(MOST_BYTES + 1):
+                number += 1
+                if len(line) > MOST_BYTES:
+                    raise InvalidInput(f"{path}, line {number} has more than {MOST_BYTES // 2**20} MiB")
+                line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+                if line.strip():
+                    yield number, _parsed_or_error(line)
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        raise InvalidInput(f"{path} is not a whole gzip file") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _parsed_or_error(line: bytes) -> Any:
+    try:
+        return _parsed(line)
+    except InvalidInput as error:
+        return error
 
 
 def _read(path: Path) -> bytes:

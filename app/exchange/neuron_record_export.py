@@ -17,6 +17,7 @@ from app.exchange.neuron_record_format import MOMENTS, neuron_record_json
 from app.exchange.neurons import Place
 from app.exchange.storable import finite
 from app.exchange.whole_files import write_whole
+from app.neurons.bare import bare_condition
 from app.neurons.models import MLP, ActivationRow, Excerpt, Neuron
 from app.neurons.reading import STORED_FLOAT, subject_named
 from app.neurons.records import QUANTILE_BANDS, ActivationRecord
@@ -36,6 +37,7 @@ def export_neuron_records(
 ) -> int:
     """Writes one file per neuron; returns how many. neurons: layer and index of each, None for all of the subject.
 
+    Neurons without activations are left out: the format has no place for them.
     Errors: UnknownName without the subject; InvalidInput when none of the neurons is here or a file cannot be written;
     Conflict, and nothing is written, when a file is there already and may not be overwritten.
     """
@@ -58,13 +60,13 @@ def _chosen_ids(session: Session, subject_name: str, neurons: Sequence[Place] | 
     subject = subject_named(session, subject_name)
     rows = session.execute(
         sa.select(Neuron.layer, Neuron.index, Neuron.id)
-        .where(Neuron.subject_id == subject.id, Neuron.site == MLP)
+        .where(Neuron.subject_id == subject.id, Neuron.site == MLP, ~bare_condition())
         .order_by(Neuron.layer, Neuron.index)
     )
     wanted = None if neurons is None else set(neurons)
     ids = {(layer, index): neuron_id for layer, index, neuron_id in rows if wanted is None or (layer, index) in wanted}
     if not ids:
-        raise InvalidInput(f"{subject_name} has no neuron among those asked for")
+        raise InvalidInput(f"{subject_name} has no neuron with activations among those asked for")
     return ids
 
 

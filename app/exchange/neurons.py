@@ -17,40 +17,43 @@ from app.exchange.activations import (
     ImportedRecord,
     checked_neuron,
 )
+from app.exchange.bare_neurons import Place, bare_places, fill_bare, neuron_ids
 from app.exchange.excerpts import StoredExcerpt, store_excerpts
 from app.exchange.report import ImportReport, counted
-from app.exchange.subjects import check_takes_activations, imported_corpus, imported_subject
+from app.exchange.subjects import UNKNOWN, check_takes_activations, imported_corpus, imported_subject
 from app.neurons.models import MLP, Neuron
 from app.neurons.storing import ActivationTuple, insert_activations
 
-__all__ = ["ImportedNeuron", "ImportedRecord", "NeuronWriter"]
+__all__ = ["ImportedNeuron", "ImportedRecord", "NeuronWriter", "Place"]
 
 N_NEURONS_PER_BATCH = 200
 N_RECORDS_PER_BATCH = 20_000
 """A batch ends at either: one neuron may have very many records."""
 
-Place = tuple[int, int]
-"""Layer and index."""
-
 
 class NeuronWriter:
-    """Takes neurons one by one for one imported subject, which is made with the first batch and grows with each.
+    """Takes neurons one by one for one imported subject, which is made with the first batch and grows with each. A
+    neuron that is here without activations is filled; any other that is here stays as it is.
 
     Used as `with NeuronWriter(...) as writer: writer.add(...)`; the last batch is stored at the end of the block, and
     not when the block raises. A neuron that cannot be used becomes a reject of the report.
+    architecture: PUZZLES for puzzles.
     Errors: InvalidInput or Conflict at once when the subject cannot take activations.
     """
 
-    def __init__(self, database: Database, subject_name: str, report: ImportReport) -> None:
+    def __init__(
+        self, database: Database, subject_name: str, report: ImportReport, architecture: str = UNKNOWN
+    ) -> None:
         self._database = database
         self._subject_name = subject_name
+        self._architecture = architecture
         self._report = report
         self._batch: list[CheckedNeuron] = []
         self._n_records = 0
         self._n_cut = 0
         self._first_places: dict[Place, str] = {}
         with database.reading() as session:
-            check_takes_activations(session, subject_name)
+            check_takes_activations(session, subject_name, architecture)
 
     def __enter__(self) -> Self:
         return self
@@ -82,49 +85,48 @@ class NeuronWriter:
 
     def flush(self) -> None:
         """Stores what waits, in one transaction."""
-        batch = sorted(self._batch, key=lambda neuron: (neuron.layer, neuron.index))
+        batch = sorted(self._batch, key=_place)
         self._batch, self._n_records = [], 0
         if not batch:
             return
         with self._database.writing() as session:
-            new = _store(session, self._subject_name, batch)
+            new = _store(session, self._subject_name, self._architecture, batch)
         self._report.n_neurons += len(new)
         self._report.n_records += sum(neuron.n_records for neuron in new)
         self._report.n_already_there += len(batch) - len(new)
         self._n_cut += sum(neuron.n_cut for neuron in new)
 
 
-def _store(session: Session, subject_name: str, batch: Sequence[CheckedNeuron]) -> list[CheckedNeuron]:
-    """Stores the neurons that are not there yet; returns these."""
+def _store(
+    session: Session, subject_name: str, architecture: str, batch: Sequence[CheckedNeuron]
+) -> list[CheckedNeuron]:
+    """Stores the neurons whose activations are not there yet; returns these."""
     subject = imported_subject(
         session,
         subject_name,
         n_layers=max(neuron.layer for neuron in batch) + 1,
         n_neurons_per_layer=max(neuron.index for neuron in batch) + 1,
+        architecture=architecture,
     )
-    there = neuron_ids(session, subject.id, [(neuron.layer, neuron.index) for neuron in batch])
-    new = [neuron for neuron in batch if (neuron.layer, neuron.index) not in there]
+    there = neuron_ids(session, subject.id, [_place(neuron) for neuron in batch])
+    bare = bare_places(session, there)
+    new = [neuron for neuron in batch if _place(neuron) not in there or _place(neuron) in bare]
     if not new:
         return []
     corpus = imported_corpus(session, subject)
     texts = (record.text for neuron in new for records in neuron.bands.values() for record in records)
     excerpts = store_excerpts(session, corpus, texts)
-    rows = [_neuron_row(subject.id, neuron, excerpts) for neuron in new]
-    session.execute(sa.insert(Neuron.__table__), rows)  # type: ignore[arg-type]
-    ids = neuron_ids(session, subject.id, [(neuron.layer, neuron.index) for neuron in new])
+    rows = [_neuron_row(subject.id, neuron, excerpts) for neuron in new if _place(neuron) not in there]
+    if rows:
+        session.execute(sa.insert(Neuron.__table__), rows)  # type: ignore[arg-type]
+    fill_bare(session, [_neuron_row(subject.id, neuron, excerpts) for neuron in new if _place(neuron) in bare], there)
+    ids = neuron_ids(session, subject.id, [_place(neuron) for neuron in new])
     insert_activations(session.connection(), _activation_rows(new, ids, excerpts))
     return new
 
 
-def neuron_ids(session: Session, subject_id: int, places: Sequence[Place]) -> dict[Place, int]:
-    """The ids of the subject's neurons at these places (of one batch: both databases limit the parameters); places
-    without a neuron are missing."""
-    rows = session.execute(
-        sa.select(Neuron.layer, Neuron.index, Neuron.id).where(
-            Neuron.subject_id == subject_id, Neuron.site == MLP, sa.tuple_(Neuron.layer, Neuron.index).in_(places)
-        )
-    )
-    return {(layer, index): neuron_id for layer, index, neuron_id in rows}
+def _place(neuron: CheckedNeuron) -> Place:
+    return neuron.layer, neuron.index
 
 
 def _neuron_row(subject_id: int, neuron: CheckedNeuron, excerpts: dict[bytes, StoredExcerpt]) -> dict[str, Any]:
@@ -145,8 +147,8 @@ def _activation_rows(
     new: Sequence[CheckedNeuron], ids: dict[Place, int], excerpts: dict[bytes, StoredExcerpt]
 ) -> Iterator[ActivationTuple]:
     # In the order of the primary key (neuron, band, rank), so that SQLite appends to its tree instead of splitting it.
-    for neuron in sorted(new, key=lambda neuron: ids[neuron.layer, neuron.index]):
-        neuron_id = ids[neuron.layer, neuron.index]
+    for neuron in sorted(new, key=lambda neuron: ids[_place(neuron)]):
+        neuron_id = ids[_place(neuron)]
         for band, records in sorted(neuron.bands.items()):
             for rank, record in enumerate(records):
                 stored = record.activations.tobytes()

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.explanations.methods import METHOD_TITLES, method_title
+from app.explanations.methods import method_title, table_order
 from app.explanations.models import DONE, FAILED, Explanation, Score
+from app.explanations.scoring.settings import METRIC_TITLES
 from app.neurons.contexts import ExplanationBeside, MethodBeside, ScoreBeside
 
 
@@ -37,21 +38,22 @@ def explanations_beside(session: Session, neuron_id: int) -> tuple[MethodBeside,
             method_title(method),
             tuple(_beside(row, tuple(scores.get(row.id, ()))) for row in rows if row.method == method),
         )
-        for method in sorted({row.method for row in rows}, key=_paper_order)
+        for method in sorted({row.method for row in rows}, key=table_order)
     )
 
 
 def _scores(session: Session, neuron_id: int) -> dict[int, list[ScoreBeside]]:
-    """By explanation, its metrics by name."""
+    """By explanation, its metrics by name; queued and failed ones included."""
     rows = session.execute(
-        sa.select(Score.explanation_id, Score.metric, Score.scorer, Score.value, Score.reason)
+        sa.select(Score.explanation_id, Score.id, Score.metric, Score.scorer, Score.value, Score.reason, Score.failure)
         .join(Explanation, Explanation.id == Score.explanation_id)
         .where(Explanation.neuron_id == neuron_id)
         .order_by(Score.metric, Score.scorer)
     )
     scores: dict[int, list[ScoreBeside]] = defaultdict(list)
-    for explanation_id, metric, scorer, value, reason in rows:
-        scores[explanation_id].append(ScoreBeside(metric, scorer, value, reason))
+    for explanation_id, score_id, metric, scorer, value, reason, failure in rows:
+        title = METRIC_TITLES.get(metric, metric)
+        scores[explanation_id].append(ScoreBeside(score_id, metric, title, scorer, value, reason, failure))
     return scores
 
 
@@ -65,8 +67,3 @@ def _beside(row: sa.Row[*tuple[Any, ...]], scores: tuple[ScoreBeside, ...]) -> E
         failure=row.failure if row.status == FAILED else None,
         scores=scores,
     )
-
-
-def _paper_order(method: str) -> tuple[int, str]:
-    known = list(METHOD_TITLES)
-    return (known.index(method) if method in known else len(known), method)

@@ -6,10 +6,11 @@ from datetime import date
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from app.errors import InvalidInput
-from app.explanations.methods.splits import ExcerptChoice
+from app.explanations.methods.marking import DEFAULT_CUTOFF, parse_cutoff
+from app.explanations.methods.splits import N_EXPLAIN_RECORDS, ExcerptChoice
 from app.explanations.prompt_packs.loading import DEFAULT_PACK
 from app.neurons.records import Side
 
@@ -67,6 +68,7 @@ class CallSettings(BaseModel):
     tokens_per_minute: float | None = Field(None, gt=0, description="Prompt and answer, of all workers together.")
     timeout_seconds: float = Field(60, gt=0, description="How long one call may wait for the server's answer.")
     n_retries: int = Field(6, ge=0, le=20, description="Further tries after a rate limit or a lost connection.")
+    ordered_for: str | None = Field(None, max_length=500, description="The choice of neurons, for people to read.")
 
     @field_validator("base_url")
     @classmethod
@@ -86,7 +88,27 @@ class ExplainerSettings(CallSettings):
 
     prompt_pack: str = Field(DEFAULT_PACK, description="Name or folder of the prompt pack.")
     excerpts: ExcerptChoice = Field("every4th", description="The excerpts a prompt shows: every4th of 20, or top5.")
+    n_excerpts: int = Field(N_EXPLAIN_RECORDS, ge=1, le=100, description="How many, as far as there are records.")
+    n_few_shots: int | None = Field(None, ge=0, description="Few-shot neurons of the pack to show; None: all it has.")
+    cutoff: str = Field(
+        DEFAULT_CUTOFF,
+        description="Above which tokens of the neuron count as highly activating: q90, q50, q99, q999 or share:0.5.",
+    )
     side: Side = Field("positive", description="What is explained: large activations, or very negative ones.")
+
+    @field_validator("cutoff")
+    @classmethod
+    def _is_a_known_rule(cls, value: str) -> str:
+        try:
+            return str(parse_cutoff(value.strip()))
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _has_a_quantile_of_that_side(self) -> "ExplainerSettings":
+        if self.side == "negative" and self.cutoff in ("q50", "q99", "q999"):
+            raise ValueError(f"cutoff {self.cutoff} with side negative; expected q90 or share:X, no other is recorded")
+        return self
 
 
 def explainer_settings(values: Mapping[str, Any]) -> ExplainerSettings:
@@ -99,10 +121,13 @@ def explainer_settings(values: Mapping[str, Any]) -> ExplainerSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        complaint = first["msg"].removeprefix("Value error, ")
+        if not name or name == "cutoff":
+            raise InvalidInput(complaint) from None
         # What came under an unknown name or as a URL may hold a key, and messages end up in logs.
         is_public = name in ExplainerSettings.model_fields and name != "base_url"
         shown = f"{name}={first['input']!r}" if is_public else name
-        raise InvalidInput(f"explainer setting {shown}: {first['msg']}") from None
+        raise InvalidInput(f"explainer setting {shown}: {complaint}") from None
 
 
 def cost_usd(

@@ -15,12 +15,24 @@ from app.web.templating import PageContext
 
 @dataclass(frozen=True)
 class ScoreBeside:
-    """How well an explanation does by one metric, as scorer measured it. reason: why there is no value, else null."""
+    """How well an explanation does by one metric, as scorer measured it.
 
+    id: of its page. title: of the metric, as people name it.
+    value: null while it is queued, where it failed, and where it is undefined. reason: why it is undefined, else null.
+    failure: why it came to nothing, else null.
+    """
+
+    id: int
     metric: str
+    title: str
     scorer: str
     value: float | None
     reason: str | None
+    failure: str | None
+
+    @property
+    def is_done(self) -> bool:
+        return self.value is not None or self.reason is not None
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ class NeuronPlace:
 class NeuronLine:
     """One neuron in the list.
 
+    maximum: null where no activations of it are here.
     share_active: share of tokens with an activation above 0.
     q90: the 0.9 quantile of the excerpts' maxima. Null, like the others, where an import did not bring it.
     before_peak: the tokens before the strongest one of its best excerpt, coloured.
@@ -85,7 +98,7 @@ class NeuronLine:
     """
 
     place: NeuronPlace
-    maximum: float
+    maximum: float | None
     q90: float | None
     mean: float | None
     share_active: float | None
@@ -169,10 +182,11 @@ class TokenPlace:
 class NeuronFigures:
     """A neuron's statistics over every token of the corpus, null where an import did not bring them.
 
+    maximum: null where no activations of it are here, but only texts about it.
     q50, q90, q99, q999: quantiles of the excerpts' maxima.
     """
 
-    maximum: float
+    maximum: float | None
     minimum: float | None
     mean: float | None
     standard_deviation: float | None
@@ -214,6 +228,7 @@ class NeuronPage(PageContext):
 
     subject_name: of the subject model.
     place: which neuron.
+    is_puzzle: whether it is a puzzle, made up with a cutoff in place of a 0.9 quantile.
     figures: its statistics.
     maximum_place: the token with its largest activation, or null where that is unknown.
     minimum_place: the token with its smallest activation, or null.
@@ -230,6 +245,7 @@ class NeuronPage(PageContext):
     template: ClassVar[str] = "neurons/neuron.html"
     subject_name: str
     place: NeuronPlace
+    is_puzzle: bool
     figures: NeuronFigures
     maximum_place: TokenPlace | None
     minimum_place: TokenPlace | None

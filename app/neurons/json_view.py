@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.neurons import queries
 from app.neurons.bands import records_by_band
+from app.neurons.bare import is_bare
 from app.neurons.contexts import ExplanationBeside, MethodBeside
 from app.neurons.models import Neuron
 from app.neurons.records import BANDS, RANDOM, TOP, ActivationRecord, Side
@@ -56,7 +57,7 @@ class NeuronJson(BaseModel):
     subject: str
     layer: int
     index: int
-    maximum: float
+    maximum: float | None = Field(description="Null where no activations of it are here, but only texts about it.")
     maximum_excerpt: int | None = Field(description="Position in the corpus of the excerpt with the maximum, from 0.")
     maximum_token: int | None = Field(description="Which token of that excerpt, from 0.")
     minimum: float | None
@@ -86,7 +87,7 @@ def neuron_json(session: Session, neuron: Neuron, methods: tuple[MethodBeside, .
         band: tuple(_record(record) for record in records)
         for band, records in records_by_band(session, neuron.id).items()
     }
-    figures: dict[str, Any] = vars(queries.figures_of(neuron))
+    figures: dict[str, Any] = vars(queries.figures_of(neuron, is_bare=is_bare(session, neuron)))
     return NeuronJson(
         subject=neuron.subject.name,
         layer=neuron.layer,
@@ -117,5 +118,9 @@ def _histogram(neuron: Neuron) -> HistogramJson | None:
 
 
 def _explanation(method: MethodBeside, said: ExplanationBeside) -> ExplanationJson:
-    scores = tuple(ScoreJson(**vars(score)) for score in said.scores)
+    scores = tuple(
+        ScoreJson(metric=score.metric, scorer=score.scorer, value=score.value, reason=score.reason)
+        for score in said.scores
+        if score.is_done
+    )
     return ExplanationJson(**(vars(said) | {"method": method.method, "scores": scores}))

@@ -3,6 +3,8 @@
 from app.errors import InvalidInput
 
 LONGEST_NAME = 100
+PUZZLES = "puzzles"
+"""The architecture of a subject model whose neurons are puzzles."""
 
 
 def check_subject_name(name: str) -> None:

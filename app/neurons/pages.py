@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.errors import InvalidInput
 from app.neurons import queries
 from app.neurons.bands import EVERY_RANK, BandWanted, bands_kept, bands_of_side, bands_shown, scale_maxima
+from app.neurons.bare import looks_bare
 from app.neurons.contexts import (
     MethodBeside,
     MoreExcerpts,
@@ -21,6 +22,7 @@ from app.neurons.contexts import (
     TokenPlace,
 )
 from app.neurons.models import Neuron
+from app.neurons.names import PUZZLES
 from app.neurons.reading import subject_named
 from app.neurons.records import BOTTOM, RANDOM, TOP, Side
 from app.neurons.under_way import unfinished_recordings
@@ -76,7 +78,8 @@ def neuron_page(session: Session, neuron: Neuron, methods: tuple[MethodBeside, .
     return NeuronPage(
         subject_name=neuron.subject.name,
         place=NeuronPlace(neuron.layer, neuron.index),
-        figures=queries.figures_of(neuron),
+        is_puzzle=neuron.subject.architecture == PUZZLES,
+        figures=queries.figures_of(neuron, is_bare=not kept and looks_bare(neuron)),
         maximum_place=_token_place(neuron.maximum_excerpt, neuron.maximum_token),
         minimum_place=_token_place(neuron.minimum_excerpt, neuron.minimum_token),
         histogram=queries.histogram_of(neuron),

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import UnknownName
+from app.neurons.bare import bare_among, looks_bare
 from app.neurons.contexts import NeuronFigures, NeuronLine, NeuronPlace, SubjectSummary
 from app.neurons.heatmap import HeatmapSpan, heatmap_spans
 from app.neurons.histogram import HistogramShown, histogram_shown
@@ -86,10 +87,11 @@ def _cursor(session: Session, subject_id: int, place: NeuronPlace) -> Neuron:
 def lines_of(session: Session, neurons: Sequence[Neuron]) -> tuple[NeuronLine, ...]:
     """The neurons as lines of the list, in the order given."""
     peaks = _peaks(session, [neuron.id for neuron in neurons])
+    bare = bare_among(session, [neuron.id for neuron in neurons if looks_bare(neuron)])
     return tuple(
         NeuronLine(
             NeuronPlace(neuron.layer, neuron.index),
-            neuron.maximum,
+            None if neuron.id in bare else neuron.maximum,
             neuron.q90,
             neuron.mean,
             neuron.share_active,
@@ -120,9 +122,10 @@ def _around_peak(texts: list[str], stored: bytes) -> tuple[Spans, Spans]:
     return spans[:n_before], spans[n_before:]
 
 
-def figures_of(neuron: Neuron) -> NeuronFigures:
+def figures_of(neuron: Neuron, *, is_bare: bool = False) -> NeuronFigures:
+    """is_bare: that no activations of it are here."""
     return NeuronFigures(
-        maximum=neuron.maximum,
+        maximum=None if is_bare else neuron.maximum,
         minimum=neuron.minimum,
         mean=neuron.mean,
         standard_deviation=None if neuron.variance is None else math.sqrt(max(0.0, neuron.variance)),

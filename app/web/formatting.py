@@ -25,6 +25,11 @@ def short_number(value: float) -> str:
     return number(value) if abs(value) >= 1 else f"{value:.3f}".replace("-", "−")
 
 
+def score(value: float) -> str:
+    """A score with two decimals and a true minus sign; what rounds to nothing has no sign."""
+    return f"{value:z.2f}".replace("-", "−")
+
+
 def count(value: int) -> str:
     return f"{value:,}"
 

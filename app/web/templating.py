@@ -94,7 +94,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(static=static_url, form_token_field=_form_token_field)
-    for name in ("number", "short_number", "count", "percent", "moment"):
+    for name in ("number", "short_number", "score", "count", "percent", "moment"):
         environment.filters[name] = getattr(formatting, name)
     return environment
 

@@ -1,6 +1,7 @@
 """Planning batches, on both databases."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,12 +10,15 @@ from sqlalchemy.orm import Session
 
 from app.batches import life
 from app.batches.models import Batch
-from app.batches.planning import plan_batch
+from app.batches.planning import SetToSave, explanation_key, plan_batch
+from app.batches.prices import Price, enter_price
+from app.batches.progress import batch_progress
 from app.database import Database, utc_now
-from app.errors import InvalidInput, UnknownName
-from app.explanations.explainers import ExplainerSettings
+from app.errors import Conflict, InvalidInput, UnknownName
+from app.explanations.explainers import ExplainerSettings, explainer_settings, parse_explainer
 from app.explanations.models import DONE, FAILED, Explanation
 from app.explanations.prompt_packs.loading import load_pack
+from app.neurons.sets import set_members
 from tests.factories import make_neuron, make_subject
 
 PACK = load_pack("default").identity
@@ -161,7 +165,7 @@ def test_what_an_ended_batch_left_queued_is_taken_over(database: Database, end: 
         second = plan(session, neurons)
         assert (second.n_explanations, second.n_reused) == (1, 1)
         assert [row.neuron_id for row in rows(session, second)] == [neurons[1]]
-        assert life.batch_progress(session, first.id).n_taken_over == 1
+        assert batch_progress(session, first.id).n_taken_over == 1
 
 
 def test_another_explainer_pack_or_choice_of_excerpts_makes_another_explanation(database: Database) -> None:
@@ -171,6 +175,78 @@ def test_another_explainer_pack_or_choice_of_excerpts_makes_another_explanation(
         assert plan(session, neurons, explainer="local:other").n_explanations == 1
         top5 = plan(session, neurons, settings=ExplainerSettings(excerpts="top5"), methods=["summary", "tokens"])
         assert [row.prompt_pack for row in rows(session, top5)] == [f"{PACK}+top5", "none+top5"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_prompts", "of_tokens"),
+    [
+        ({"n_excerpts": 8}, "+8excerpts", "+8excerpts"),
+        ({"n_excerpts": 1}, "+1excerpt", "+1excerpt"),
+        ({"n_few_shots": 1}, "+1shot", ""),
+        ({"n_few_shots": 0}, "+0shots", ""),
+        ({"n_few_shots": 3}, "", ""),
+        ({"cutoff": "q99"}, "+q99", "+q99"),
+        ({"cutoff": "share:0.50"}, "+share:0.5", "+share:0.5"),
+        (
+            {"excerpts": "top5", "n_excerpts": 8, "n_few_shots": 1, "cutoff": "q99"},
+            "+top5+8excerpts+1shot+q99",
+            "+top5+8excerpts+q99",
+        ),
+    ],
+)
+def test_what_a_prompt_shows_is_part_of_what_an_explanation_is_stored_under(
+    changes: dict[str, Any], of_prompts: str, of_tokens: str
+) -> None:
+    settings, explainer = ExplainerSettings(**changes), parse_explainer("local:toy")
+    assert explanation_key("hs", explainer, settings) == ("local:toy", PACK + of_prompts)
+    assert explanation_key("tokens", explainer, settings) == ("none", "none" + of_tokens)
+
+
+def test_more_few_shot_neurons_than_the_pack_has_are_refused(database: Database) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 1)
+        with pytest.raises(InvalidInput, match="4 few-shot neurons; expected at most 3: default@"):
+            plan(session, neurons, settings=ExplainerSettings(n_few_shots=4))
+
+
+def test_what_failed_is_another_attempt_and_what_was_never_tried_is_not(database: Database) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 2)
+        first = plan(session, neurons)
+        finish(session, rows(session, first)[0], status=FAILED, text=None, failure="refusal")
+        life.cancel_batch(session, first.id)
+        assert [row.attempt for row in rows(session, plan(session, neurons))] == [1, 0]
+
+
+def test_a_batch_keeps_its_budget_and_the_price_of_its_day(database: Database) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 1)
+        with pytest.raises(InvalidInput, match="no price is known for openai:gpt-4; enter one under Prices"):
+            plan(session, neurons, explainer="openai:gpt-4", budget_usd=5.0)
+        enter_price(session, Price("openai:gpt-4", date(2020, 1, 1), 30.0, 60.0, "a list"))
+        batch = plan(session, neurons, explainer="openai:gpt-4", budget_usd=5.0, budget_tokens=10_000)
+        assert (batch.budget_usd, batch.budget_tokens) == (5.0, 10_000)
+        kept = explainer_settings(batch.settings)
+        assert (kept.usd_per_million_prompt_tokens, kept.usd_per_million_completion_tokens) == (30.0, 60.0)
+        assert kept.price_as_of == date(2020, 1, 1)
+
+
+def test_neurons_are_kept_as_a_set_even_when_nothing_is_lacking(database: Database) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 3)
+        plan(session, neurons[:2])
+        plan(session, neurons[1::-1], save_as=SetToSave("mine", {"in_words": "some"}))
+        assert set_members(session, "toy", "mine") == neurons[:2]
+
+
+def test_a_name_that_is_taken_stores_neither_set_nor_batch(database: Database) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 2)
+        plan(session, neurons, save_as=SetToSave("mine", {}))
+    with pytest.raises(Conflict, match="a neuron set 'mine' of toy with other neurons"), database.writing() as session:
+        plan(session, neurons[:1], methods=["hs"], save_as=SetToSave("mine", {}))
+    with database.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Batch)) == 1
 
 
 def test_a_neuron_named_twice_is_explained_once(database: Database) -> None:

@@ -10,16 +10,29 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. bound: the largest value it may have; None where none is set."""
+    """One measured number.
+
+    bound: the largest value it may have, or the smallest where at_least is set; None where none is set.
+    """
 
     figure: str
     value: float
     unit: str
     bound: float | None = None
+    at_least: bool = False
 
     @property
     def holds(self) -> bool | None:
-        return None if self.bound is None else self.value <= self.bound
+        if self.bound is None:
+            return None
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    @property
+    def judgement(self) -> str:
+        """`at most 5: holds`; empty where no bound is set."""
+        if self.bound is None:
+            return ""
+        return f"at {'least' if self.at_least else 'most'} {self.bound:g}: {'holds' if self.holds else 'MISSED'}"
 
 
 def print_machine() -> None:
@@ -33,11 +46,10 @@ def print_machine() -> None:
 def print_figures(figures: Sequence[Figure]) -> None:
     width = max(len(figure.figure) for figure in figures)
     for figure in figures:
-        bound = "" if figure.bound is None else f"at most {figure.bound:g}: {'holds' if figure.holds else 'MISSED'}"
-        print(f"{figure.figure:{width}}  {figure.value:10.4g} {figure.unit:9} {bound}".rstrip())
+        print(f"{figure.figure:{width}}  {figure.value:10.4g} {figure.unit:9} {figure.judgement}".rstrip())
     for figure in figures:
         row = {"figure": figure.figure, "value": figure.value, "unit": figure.unit}
-        print(json.dumps(row | {"bound": figure.bound, "holds": figure.holds}))
+        print(json.dumps(row | {"bound": figure.bound, "at_least": figure.at_least, "holds": figure.holds}))
 
 
 def _processor() -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from app.database import Database
 from app.explanations.models import Explanation
 from app.migrating import upgrade
+from app.neurons.models import NeuronSet
 from tests.command_line import Ended, Run, command_line
 from tests.exchange.foreign_files import (
     CAT,
@@ -22,6 +23,7 @@ from tests.exchange.foreign_files import (
     write_json,
     write_neurons,
 )
+from tests.exchange.paper_files import HEADER, texts, write_csv
 from tests.factories import make_explanation, make_neuron, make_subject
 
 
@@ -110,11 +112,42 @@ def test_a_delphi_run_is_imported_by_the_explainer_named(run: Run, stored: Datab
         assert session.scalars(sa.select(Explanation.explainer)).all() == ["openai:gpt-4o"]
 
 
+def test_texts_of_the_paper_and_the_shipped_puzzles_come_in_and_go_out(
+    run: Run, stored: Database, tmp_path: Path
+) -> None:
+    results = write_csv(tmp_path / "random.csv", HEADER, (3, 5, *texts("cats")), (3, "?", *texts("dogs")))
+    by = ("--explainer", "openai:gpt-4", "--neuron-set", "Random")
+    ended = run("import", "paper-results", results, "--subject", "gpt2-xl", *by)
+    assert ended == Ended(
+        0,
+        "Imported paper-results: 5 explanations; 1 rejected; 1 neuron made without activations\n",
+        f"{results}, line 3: the neuron is '?'; expected a whole number from 0\n",
+    )
+    references = write_csv(
+        tmp_path / "references.csv", ("layer", "neuron", "score", "explanation"), (3, 5, 0.5, "cats")
+    )
+    ended = run("import", "references", references, "--subject", "gpt2-xl")
+    assert ended == Ended(0, "Imported references: 1 explanation, 1 score\n", "")
+    ended = run("export", "explanations", "--subject", "gpt2-xl", "--to", tmp_path / "all.csv")
+    assert ended == Ended(0, f"Exported 6 explanations to {tmp_path / 'all.csv'}\n", "")
+    ended = run("import", "explanations", tmp_path / "all.csv", "--subject", "copy")
+    assert ended.out == "Imported explanations: 6 explanations, 1 score; 1 neuron made without activations\n"
+    ended = run("import", "puzzles", "default", "--subject", "puzzles")
+    assert (ended.exit_code, ended.err) == (0, "")
+    with stored.reading() as session:
+        assert session.scalars(sa.select(NeuronSet.name)).all() == ["Random"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("neuron-records", "--method", "summary"), "--method is 'summary'; expected with simulation-results only"),
-        (("neuronpedia", "--explainer", "a:b"), "--explainer is 'a:b'; expected with simulation-results and delphi"),
+        (
+            ("neuronpedia", "--explainer", "a:b"),
+            "--explainer is 'a:b'; expected with simulation-results, delphi, paper-results and references only",
+        ),
+        (("puzzles", "--neuron-set", "all"), "--neuron-set is 'all'; expected with paper-results only"),
+        (("paper-results",), "the files of paper-results do not say who explained; expected --explainer"),
         (("delphi",), "the files of delphi do not say who explained; expected --explainer"),
         (("simulation-results",), "there is no recorded subject model 'gpt2-tiny'"),
     ],

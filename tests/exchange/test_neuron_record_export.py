@@ -100,7 +100,7 @@ def test_only_the_neurons_asked_for_are_written(database: Database, tmp_path: Pa
     to = tmp_path / "out"
     assert export_neuron_records(database, subject_name=SUBJECT, to=to, neurons=[(1, 0), (2, 0), (9, 9)]) == 2
     assert set(files_in(to)) == {"1/0.json", "2/0.json"}
-    with pytest.raises(InvalidInput, match="no neuron among those asked for"):
+    with pytest.raises(InvalidInput, match="no neuron with activations among those asked for"):
         export_neuron_records(database, subject_name=SUBJECT, to=to, neurons=[(9, 9)])
     with pytest.raises(UnknownName, match="nobody"):
         export_neuron_records(database, subject_name="nobody", to=to)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.exchange.whole_files import write_whole
+from app.exchange.whole_files import whole_file, write_whole
 
 
 def test_a_file_is_written_into_a_folder_made_for_it(tmp_path: Path) -> None:
@@ -13,17 +13,16 @@ def test_a_file_is_written_into_a_folder_made_for_it(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
 
 
-def test_an_earlier_file_stays_as_it_is_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "file"
-    write_whole(file, b"before")
-
-    def write_half(part: Path, content: bytes) -> int:
-        with part.open("wb") as opened:
-            opened.write(content[:2])
+def fail_in_the_middle(file: Path) -> None:
+    with whole_file(file) as opened:
+        opened.write(b"af")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", write_half)
+
+def test_an_earlier_file_stays_as_it_is_when_writing_fails(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    write_whole(file, b"before")
     with pytest.raises(OSError, match="No space"):
-        write_whole(file, b"after")
+        fail_in_the_middle(file)
     assert file.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [file]

@@ -46,7 +46,14 @@ class ScriptedChat:
         return sum(len(message.content.split()) for message in messages)
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, temperature: float, top_p: float, max_tokens: int, seed: int | None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int | None,
+        n_top_logprobs: int | None = None,
     ) -> Completion:
         self.asked.append(tuple(messages))
         self.seeds.append(seed)

@@ -9,7 +9,7 @@ import pytest
 from app.errors import InvalidInput, UnknownName
 from app.explanations.methods import PROMPT_METHODS
 from app.explanations.prompt_packs import loading
-from app.explanations.prompt_packs.loading import load_pack
+from app.explanations.prompt_packs.loading import load_pack, with_few_shots
 
 SHIPPED = Path(loading.__file__).parent / "default"
 
@@ -50,6 +50,54 @@ def test_line_endings_do_not_change_the_identity(pack_folder: Path) -> None:
     before = load_pack(str(pack_folder)).identity
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert load_pack(str(pack_folder)).identity == before
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_a_pack_has_as_many_few_shot_neurons_as_it_has_files(pack_folder: Path, n: int) -> None:
+    for number in (2, 3):
+        (pack_folder / f"neuron-{number}.json").unlink()
+    for number in range(1, n + 1):
+        content = {"explanation": f"number {number}", "excerpts": [["a"], ["b", ["c", 2.5]]]}
+        (pack_folder / f"neuron-{number}.json").write_text(json.dumps(content))
+    few_shots = load_pack(str(pack_folder)).few_shots
+    assert [each.explanation for each in few_shots] == [f"number {number}" for number in range(1, n + 1)]
+
+
+@pytest.mark.parametrize(
+    ("present", "complaint"),
+    [
+        ((1, 3), "neuron-2.json: the file is missing"),
+        ((2, 3), "neuron-1.json: the file is missing"),
+        ((), "neuron-1.json: the file is missing"),
+        ((1, 2, 10), "neuron-10.json: expected neuron-1.json to neuron-9.json and no other"),
+        ((1, "two"), "neuron-two.json: expected neuron-1.json to neuron-9.json and no other"),
+    ],
+)
+def test_a_neuron_that_would_be_passed_over_is_named(
+    pack_folder: Path, present: tuple[int | str, ...], complaint: str
+) -> None:
+    content = (pack_folder / "neuron-1.json").read_text()
+    for path in pack_folder.glob("neuron-*.json"):
+        path.unlink()
+    for name in present:
+        (pack_folder / f"neuron-{name}.json").write_text(content)
+    with pytest.raises(InvalidInput) as error:
+        load_pack(str(pack_folder))
+    assert complaint in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 41, "my pack", "a+b", "é"])
+def test_a_folder_name_that_cannot_be_part_of_a_name_is_refused(pack_folder: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="expected a name of up to 40 letters, digits, dots, _ and -"):
+        load_pack(str(pack_folder.rename(pack_folder.with_name(name))))
+
+
+def test_a_pack_can_be_asked_for_fewer_few_shot_neurons_and_not_for_more() -> None:
+    pack = load_pack("default")
+    assert with_few_shots(pack, None) == pack
+    assert with_few_shots(pack, 2).few_shots == pack.few_shots[:2]
+    with pytest.raises(InvalidInput, match="4 few-shot neurons; expected at most 3: default@"):
+        with_few_shots(pack, 4)
 
 
 def test_unknown_pack_lists_the_shipped_ones() -> None:

@@ -11,7 +11,7 @@ import pytest
 from app.explanations.methods import PROMPT_METHODS
 from app.explanations.methods.prompt import ChatMessage, ShownNeuron
 from app.explanations.methods.skeleton import PromptTooLong, build_prompt, build_prompt_within
-from app.explanations.prompt_packs.loading import load_pack
+from app.explanations.prompt_packs.loading import load_pack, with_few_shots
 from tests.explanations.fakes import record
 from tests.explanations.golden_prompts import golden_path, rendered_prompt
 
@@ -37,6 +37,15 @@ def test_eight_messages() -> None:
     )
 
 
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_with_fewer_few_shot_neurons_the_prompt_has_fewer_pairs(n: int) -> None:
+    whole, prompt = build_prompt(SUMMARY, PACK, SHOWN), build_prompt(SUMMARY, with_few_shots(PACK, n), SHOWN)
+    assert prompt[:-1] == whole[: 1 + 2 * n]
+    assert prompt[-1].content == whole[-1].content.replace("Neuron 4", f"Neuron {n + 1}").replace(
+        "neuron 4", f"neuron {n + 1}"
+    )
+
+
 def n_excerpts(messages: Sequence[ChatMessage]) -> int:
     return sum(message.content.count("<start>") for message in messages[1:])
 
@@ -45,7 +54,7 @@ def n_excerpts_of_few_shots(messages: Sequence[ChatMessage]) -> list[int]:
     return [messages[place].content.count("<start>") for place in (1, 3, 5)]
 
 
-@pytest.mark.parametrize(("n_at_most", "kept"), [(11, [3, 4, 3]), (10, [2, 4, 3]), (9, [2, 3, 3]), (8, [2, 3, 2])])
+@pytest.mark.parametrize(("n_at_most", "kept"), [(15, [5, 5, 4]), (14, [4, 5, 4]), (13, [4, 4, 4]), (12, [4, 4, 3])])
 def test_too_long_a_prompt_loses_the_last_records_of_the_few_shot_neurons(n_at_most: int, kept: list[int]) -> None:
     prompt = build_prompt_within(SUMMARY, PACK, SHOWN, n_excerpts, n_at_most)
     assert n_excerpts_of_few_shots(prompt) == kept
@@ -55,8 +64,8 @@ def test_too_long_a_prompt_loses_the_last_records_of_the_few_shot_neurons(n_at_m
 
 
 def test_still_too_long_is_an_error_of_this_explanation() -> None:
-    with pytest.raises(PromptTooLong, match="the shortest prompt has 8 tokens; expected at most 7"):
-        build_prompt_within(SUMMARY, PACK, SHOWN, n_excerpts, 7)
+    with pytest.raises(PromptTooLong, match="the shortest prompt has 12 tokens; expected at most 11"):
+        build_prompt_within(SUMMARY, PACK, SHOWN, n_excerpts, 11)
 
 
 def full_neuron() -> ShownNeuron:

@@ -27,6 +27,10 @@ PAGES_OF_ADMINS = (
     "/batches",
     "/batches/new",
     "/batches/1",
+    "/batches/scores/new",
+    "/prices",
+    "/neuron-sets",
+    "/neurons/toy/3/0/prompts",
     "/studies",
     "/studies/new",
     "/studies/new?subject=toy",
@@ -42,6 +46,10 @@ PAGES_OF_ADMINS = (
     "/studies/closed",
     "/studies/closed/raters/1",
     "/studies/closed/results",
+    "/tables",
+    "/tables?table=2",
+    "/tables?table=6",
+    "/tables?table=figure3",
 )
 FULL = Protocol(sharing="crossed", consent="I am of age.\n\nI take part because I want to.", check_percent=0)
 """Consent, practice and guesses."""

@@ -33,9 +33,18 @@ def listed(text: str) -> frozenset[Asked]:
 ADMINS_ALONE = listed("""
     GET      /batches
     GET POST /batches/new
+    GET POST /batches/scores/new
+    POST     /batches/scores/new/estimate
     GET      /batches/{batch_id}
     GET      /batches/{batch_id}/progress
+    POST     /batches/new/estimate
+    POST     /batches/{batch_id}/pause
+    POST     /batches/{batch_id}/resume
+    POST     /batches/{batch_id}/retry
+    POST     /batches/{batch_id}/budget
     POST     /batches/{batch_id}/cancel
+    GET POST /prices
+    POST     /prices/delete
     GET POST /studies/new
     GET POST /studies/import
     GET      /studies/{slug}
@@ -66,12 +75,17 @@ ACCOUNTS = listed("""
     GET      /neurons/{subject}/go
     GET      /neurons/{subject}/{layer}/{index}
     GET      /neurons/{subject}/{layer}/{index}/more/{band}
+    GET      /neurons/{subject}/{layer}/{index}/prompts
+    GET      /neuron-sets
+    GET      /neurons/{subject}/{layer}/{index}/scores/{score_id}
     GET      /studies
     GET      /studies/{slug}/results
     GET      /studies/{slug}/ratings.csv
     GET      /studies/{slug}/judgements.csv
     GET      /studies/{slug}/raters.csv
     GET      /studies/{slug}/table5.csv
+    GET      /tables
+    GET      /tables/{file_name}
     GET      /api/v1/openapi.json
     GET      /api/v1/neurons/{subject}/{layer}/{index}
 """)
@@ -102,7 +116,7 @@ ANYBODY = listed("""
 """Raters only where it is one of their rooms."""
 
 VALUES = {"slug": "demo", "number": "1", "batch_id": "1", "subject": "toy-demo", "layer": "0", "index": "0"}
-VALUES |= {"band": "top", "code": "0" * 32, "token": "0" * 32}
+VALUES |= {"score_id": "1", "file_name": "1.csv", "band": "top", "code": "0" * 32, "token": "0" * 32}
 
 
 def in_order(asked: frozenset[Asked]) -> list[Asked]:

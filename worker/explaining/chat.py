@@ -1,6 +1,7 @@
 """What an explainer is to this program: something that completes a chat. Knows no prompt and no database."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,10 @@ class CallFailed(NeuronJuryError):
         self.detail = detail
 
 
+still_wanted: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("still_wanted", default=None)
+"""Asked before a request that had to wait: raises when the answer is not wanted any more. None: it always is."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """What a chat model answered.
@@ -24,6 +29,9 @@ class Completion:
     n_prompt_tokens, n_completion_tokens: as counted by the model's server; None where it does not say.
     finish_reason: `stop`, `length` when it was cut off at max_tokens, `content_filter` when it was withheld.
     refusal: the model's own words on why it refuses, where its server keeps them apart from the text.
+    top_logprobs: for each generated token the likeliest tokens' texts with their log probabilities, as many as were
+    asked for; None when none were asked for or the server gives none.
+    remark: a setting that the model does not take and was asked without, one sentence.
     """
 
     text: str
@@ -31,6 +39,8 @@ class Completion:
     n_completion_tokens: int | None
     finish_reason: str
     refusal: str | None = None
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None
+    remark: str | None = None
 
 
 class ChatModel(Protocol):
@@ -51,9 +61,19 @@ class ChatModel(Protocol):
         ...
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, temperature: float, top_p: float, max_tokens: int, seed: int | None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int | None,
+        n_top_logprobs: int | None = None,
     ) -> Completion:
-        """Errors: CallFailed."""
+        """n_top_logprobs: how many of the likeliest tokens to report at each place; None reports none.
+
+        Errors: CallFailed.
+        """
         ...
 
     async def check(self) -> None:

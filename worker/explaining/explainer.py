@@ -10,7 +10,8 @@ from app.explanations.methods.prompt import PromptMethod, PromptPack, ShownNeuro
 from app.explanations.methods.skeleton import PromptTooLong, build_prompt_within
 from app.explanations.methods.tokens import describe_by_tokens
 from app.explanations.texts import as_shown, up_to_last_sentence_end
-from worker.explaining.chat import CallFailed, ChatModel, Completion
+from worker.explaining.chat import CallFailed, Completion
+from worker.explaining.paid_chat import PaidChat
 
 _REFUSAL = re.compile(
     r"\W*(?:(?:but|sorry|unfortunately),? )*"
@@ -31,6 +32,7 @@ class Outcome:
 
     text_received: the completion verbatim, also of a failure that has one.
     n_prompt_tokens, n_completion_tokens: None where nobody counted.
+    cost_usd: of the call; 0 without one and for an answer that had been paid before, None where no price is known.
     """
 
     text: str | None
@@ -39,29 +41,49 @@ class Outcome:
     text_received: str | None = None
     n_prompt_tokens: int | None = None
     n_completion_tokens: int | None = None
+    cost_usd: float | None = 0.0
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Asking:
+    """Which of several askings this is: another sample or attempt never gets the same kept answer.
+
+    seed: makes sampling repeatable where the model can; None samples anew.
+    """
+
+    sample_number: int = 0
+    attempt: int = 0
+    seed: int | None = None
+
+
 async def explain(
-    chat: ChatModel,
+    chat: PaidChat,
     method: PromptMethod,
     pack: PromptPack,
     shown: ShownNeuron,
     settings: ExplainerSettings,
-    seed: int | None,
+    asked: Asking,
 ) -> Outcome:
-    """Asks a chat model to explain a neuron by one method. seconds: from building the prompt to judging the answer."""
+    """Asks a chat model to explain a neuron by one method. seconds: from building the prompt to judging the answer.
+
+    Errors: BatchStopped, BudgetReached.
+    """
     started = time.perf_counter()
+    if not shown.records:
+        return _failed(failures.NO_EXCERPTS, "no excerpt of this neuron is here")
     try:
         prompt = build_prompt_within(method, pack, shown, chat.count_tokens, _n_prompt_tokens_at_most(chat, settings))
-        completion = await chat.complete(
+        paid = await chat.complete(
             prompt,
+            sample=asked.sample_number,
+            attempt=asked.attempt,
             temperature=settings.temperature,
             top_p=settings.top_p,
             max_tokens=settings.max_tokens,
-            seed=seed,
+            seed=asked.seed,
         )
-        outcome = judged(completion)
+        outcome = replace(judged(paid.completion), cost_usd=paid.cost_usd)
     except PromptTooLong as error:
         outcome = _failed(failures.TOO_LONG, str(error))
     except CallFailed as error:
@@ -121,6 +143,6 @@ def _failed(failure: str, detail: str) -> Outcome:
     return Outcome(text=None, failure=failure, failure_detail=detail)
 
 
-def _n_prompt_tokens_at_most(chat: ChatModel, settings: ExplainerSettings) -> int:
+def _n_prompt_tokens_at_most(chat: PaidChat, settings: ExplainerSettings) -> int:
     n_context = settings.n_context if chat.n_context is None else min(settings.n_context, chat.n_context)
     return n_context - settings.max_tokens

@@ -7,10 +7,10 @@ beginning.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
@@ -25,6 +25,9 @@ from worker.subjects.model_files import silence_transformers
 N_KEPT_PROMPTS = 2
 LEAST_SHARED_PART = 0.25
 """Share of a prompt that must be known, or it is read afresh: the prompts of all methods begin with one paragraph."""
+
+
+_Found = TypeVar("_Found")
 
 
 @dataclass
@@ -72,17 +75,37 @@ class LocalChat:
             raise InvalidInput(f"no language model can be loaded from {folder!r}: {reason}") from error
         return cls(model, tokenizer)
 
+    @property
+    def model(self) -> Any:
+        """For simulators, which read it from within; to be computed with by `run` only."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._tokenizer
+
+    async def run(self, work: Callable[[], _Found]) -> _Found:
+        """Does some work with the model in its own thread, after what that does now."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
     def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         return len(self._token_ids(messages))
 
     async def complete(
-        self, messages: Sequence[ChatMessage], *, temperature: float, top_p: float, max_tokens: int, seed: int | None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+        seed: int | None,
+        n_top_logprobs: int | None = None,
     ) -> Completion:
         is_given_up = threading.Event()
         sampler = Sampler(temperature, top_p, seed)
         try:
             # In a thread, so that the event loop goes on: the worker must be able to say that it lives.
-            arguments = (self._token_ids(messages), sampler, max_tokens, is_given_up)
+            arguments = (self._token_ids(messages), sampler, max_tokens, is_given_up, n_top_logprobs)
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._complete, *arguments)
         finally:
             # A thread cannot be cancelled; it looks at this after every token.
@@ -95,7 +118,12 @@ class LocalChat:
         """Nothing to do: the model and what it has read stay for the next shard."""
 
     def _complete(
-        self, prompt_ids: list[int], sampler: "Sampler", max_tokens: int, is_given_up: threading.Event
+        self,
+        prompt_ids: list[int],
+        sampler: "Sampler",
+        max_tokens: int,
+        is_given_up: threading.Event,
+        n_top_logprobs: int | None,
     ) -> Completion:
         if self.n_context is not None and len(prompt_ids) + max_tokens > self.n_context:
             raise CallFailed(failures.TOO_LONG, f"{len(prompt_ids)} tokens; the model reads {self.n_context}")
@@ -103,14 +131,23 @@ class LocalChat:
             kept = self._take_kept(prompt_ids)
             logits = self._read_on(kept, prompt_ids[len(kept.token_ids) :])
             written: list[int] = []
+            likeliest: list[Mapping[str, float]] = []
             finish_reason = None
             while finish_reason is None and not is_given_up.is_set():
                 token_id = sampler.choose(logits)
                 finish_reason = self._finish_reason(written, token_id, max_tokens)
+                if n_top_logprobs is not None and len(likeliest) < len(written):
+                    likeliest.append(self._likeliest(logits, n_top_logprobs))
                 if finish_reason is None:
                     logits = self._read_on(kept, [token_id])
             self._keep(kept)
-        return Completion(self._text(written), len(prompt_ids), len(written), finish_reason or "stop")
+        return Completion(
+            text=self._text(written),
+            n_prompt_tokens=len(prompt_ids),
+            n_completion_tokens=len(written),
+            finish_reason=finish_reason or "stop",
+            top_logprobs=None if n_top_logprobs is None else tuple(likeliest),
+        )
 
     def _finish_reason(self, written: list[int], token_id: int, max_tokens: int) -> str | None:
         """Appends the token unless it says stop; why writing ends with it, or None while it goes on."""
@@ -133,6 +170,13 @@ class LocalChat:
     def _text(self, token_ids: list[int]) -> str:
         text: str = self._tokenizer.decode(token_ids, skip_special_tokens=True)
         return text
+
+    def _likeliest(self, logits: torch.Tensor, n: int) -> Mapping[str, float]:
+        """Texts of the likeliest tokens, each with its log probability at temperature 1. logits: shape (words,)."""
+        logprobs, token_ids = torch.log_softmax(logits, dim=-1).topk(min(n, logits.shape[0]))
+        pairs = zip(token_ids.tolist(), logprobs.tolist(), strict=True)
+        # Two tokens may have one text, parts of a character for example: the likelier comes first, and stays.
+        return {self._text([token_id]): logprob for token_id, logprob in reversed(list(pairs))}
 
     def _take_kept(self, prompt_ids: list[int]) -> _KeptPrompt:
         """The kept prompt that shares most with this one, cut to what they share; or an empty one."""

@@ -34,6 +34,12 @@ def method_title(name: str) -> str:
     return (METHOD_TITLES | _OTHER_TITLES).get(name, name)
 
 
+def table_order(name: str) -> tuple[int, str]:
+    """Sorts methods as tables list them: ours in the paper's order, then the others by name."""
+    known = list(METHOD_TITLES)
+    return (known.index(name) if name in METHOD_TITLES else len(known), name)
+
+
 def prompt_method(name: str) -> PromptMethod:
     """Errors: UnknownName, which lists the known names."""
     check_method_names([name])

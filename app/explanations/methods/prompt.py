@@ -51,7 +51,7 @@ class PromptPack:
     cue: the unfinished sentence that the explainer completes.
     zeros_left_out: the line above the repetition without zeros in a prompt of the method `original`.
     system: the text of the system message by the method's name.
-    few_shots: three neurons.
+    few_shots: one neuron or more, three in the pack that comes with the program.
     """
 
     identity: str

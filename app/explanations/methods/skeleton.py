@@ -1,11 +1,12 @@
-"""The prompt that all five methods share: eight chat messages around a method's blocks, cut to fit the explainer's
-context.
+"""The prompt that all five methods share: chat messages around a method's blocks, cut to fit the explainer's context.
 
 system      what neurons do and how this method shows them
 user        Neuron 1: its block, and an unfinished sentence
 assistant   the sentence's end
 (user, assistant: Neuron 2) (user, assistant: Neuron 3)
 user        Neuron 4: the one to explain
+
+A pack with more or fewer few-shot neurons than three makes more or fewer of these pairs.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ class PromptTooLong(InvalidInput):
 
 
 def build_prompt(method: PromptMethod, pack: PromptPack, shown: ShownNeuron) -> Prompt:
-    """The whole prompt of one neuron by one method: a system message, three examples, the question."""
+    """The whole prompt of one neuron by one method: a system message, the pack's few-shot neurons, the question."""
     examples: list[ChatMessage] = []
     for number, few_shot in enumerate(pack.few_shots, start=1):
         example = ShownNeuron(few_shot.records, FEW_SHOT_CUTOFF)
@@ -42,7 +43,7 @@ def build_prompt_within(
 ) -> Prompt:
     """The prompt in at most `n_tokens_at_most` tokens.
 
-    While it is longer, the last record of few-shot neuron 1 goes, then that of 2, then that of 3.
+    While it is longer, the last record of few-shot neuron 1 goes, then that of 2, and so on, once of each.
     Errors: PromptTooLong when it is still longer after that.
     """
     n_tokens = 0

@@ -1,13 +1,20 @@
 """Reads and checks a prompt pack. Knows the files, not what is done with them.
 
-A pack is a folder:
-    pack.json                   {"cue": ..., "zeros_left_out": ...}
-    neuron-1.json, -2, -3       {"explanation": ..., "excerpts": [[token | [token, activation], ...], ...]}; a bare
-    token has 0 system/METHOD.txt           the system message of each of the five prompt methods
+A pack is a folder, its name made of letters, digits and . _ - :
+    pack.json            {"cue": ..., "zeros_left_out": ...}: the unfinished sentence that the explainer completes, and
+                         the line above the repetition without zeros in prompts of the method `original`
+    neuron-1.json        {"explanation": ..., "excerpts": [[token | [token, activation], ...], ...]}: a few-shot neuron
+                         with two excerpts or more, best first; a bare token has the activation 0. The explanation
+                         completes the cue, without a full stop
+    neuron-2.json, ...   further few-shot neurons, numbered without a gap; nine at most
+    system/METHOD.txt    the system message of each of the five prompt methods
+All of it is UTF-8 text. The published wording can be put into this form by whoever holds it.
 """
 
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -20,8 +27,11 @@ from app.explanations.methods.prompt import FewShotNeuron, PromptPack
 from app.neurons.records import ActivationRecord
 
 DEFAULT_PACK = "default"
-N_FEW_SHOTS = 3
+MOST_FEW_SHOTS = 9
 HASH_LENGTH = 12
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
+"""The name becomes part of what every explanation is stored under."""
+_NEURON_FILE_NAME = re.compile(rf"neuron-([1-{MOST_FEW_SHOTS}])\.json")
 TOKEN_DEPTH = 3
 """A token of a neuron file lies at excerpts, excerpt index, token index."""
 _SHIPPED_PACKS = Path(__file__).parent
@@ -60,7 +70,7 @@ def load_pack(name: str) -> PromptPack:
     """
     folder = _pack_folder(name)
     words = _read_json(folder / "pack.json", _PackFile)
-    neurons = [_read_json(folder / f"neuron-{number}.json", _NeuronFile) for number in range(1, N_FEW_SHOTS + 1)]
+    neurons = [_read_json(path, _NeuronFile) for path in _neuron_files(folder)]
     system = {method: _read_text(folder / "system" / f"{method}.txt") for method in PROMPT_METHODS}
     return PromptPack(
         identity=f"{folder.name}@{_content_hash(words, neurons, system)}",
@@ -71,12 +81,42 @@ def load_pack(name: str) -> PromptPack:
     )
 
 
+def shipped_packs() -> tuple[str, ...]:
+    """Names of the packs that come with the program."""
+    return tuple(sorted(path.parent.name for path in _SHIPPED_PACKS.glob("*/pack.json")))
+
+
+def with_few_shots(pack: PromptPack, n_few_shots: int | None) -> PromptPack:
+    """The pack with its first few-shot neurons only; None: with all. Errors: InvalidInput when it has fewer."""
+    n_there = len(pack.few_shots)
+    if n_few_shots is None:
+        return pack
+    if n_few_shots > n_there:
+        raise InvalidInput(f"{n_few_shots} few-shot neurons; expected at most {n_there}: {pack.identity} has no more")
+    return replace(pack, few_shots=pack.few_shots[:n_few_shots])
+
+
 def _pack_folder(name: str) -> Path:
     for folder in (_SHIPPED_PACKS / name, Path(name)):
         if (folder / "pack.json").is_file():
-            return folder.resolve()
-    shipped = ", ".join(sorted(path.parent.name for path in _SHIPPED_PACKS.glob("*/pack.json")))
+            folder = folder.resolve()
+            if not _FOLDER_NAME.fullmatch(folder.name):
+                raise InvalidInput(
+                    f"prompt pack folder {folder.name!r}; expected a name of up to 40 letters, digits, dots, _ and -"
+                )
+            return folder
+    shipped = ", ".join(shipped_packs())
     raise UnknownName(f"no prompt pack {name!r}; expected one of {shipped}, or a folder with a pack.json")
+
+
+def _neuron_files(folder: Path) -> list[Path]:
+    """neuron-1.json and those after it. Errors: InvalidInput for one that would be passed over without a word."""
+    found = {path.name: path for path in folder.glob("neuron-*.json")}
+    wanted = [f"neuron-{number}.json" for number in range(1, max(1, len(found)) + 1)]
+    for name in sorted(found):
+        if not _NEURON_FILE_NAME.fullmatch(name):
+            raise InvalidInput(f"{found[name]}: expected neuron-1.json to neuron-{MOST_FEW_SHOTS}.json and no other")
+    return [folder / name for name in wanted]
 
 
 def _few_shot_neuron(neuron: _NeuronFile) -> FewShotNeuron:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from app.explanations.methods.prompt import ChatMessage, ShownNeuron
 from app.explanations.prompt_packs.loading import load_pack
 from tests.explanations.fakes import Answer, ScriptedChat, completion, record
 from worker.explaining.chat import CallFailed, Completion
-from worker.explaining.explainer import Outcome, explain, explain_by_tokens, judged
+from worker.explaining.explainer import Asking, Outcome, explain, explain_by_tokens, judged
+from worker.explaining.paid_chat import PaidCompletion
 
 SHOWN = ShownNeuron((record("The| cat| sat| on| mats", 0, 5.0, 1.2, -0.3, 2.6),), cutoff=2.0)
 PACK = load_pack("default")
@@ -82,12 +84,27 @@ def test_a_completion_that_was_cut_off_keeps_its_complete_sentences() -> None:
     )
 
 
-def explained(answer: Answer, settings: ExplainerSettings | None = None) -> tuple[Outcome, ScriptedChat]:
+class ScriptedPaidChat(ScriptedChat):
+    """As a PaidChat, without a batch: every call costs half a dollar. Keeps which sample and attempt were asked."""
+
+    async def complete(self, messages: Sequence[ChatMessage], *, sample: int, attempt: int, **options: Any) -> Any:
+        self.asked_as = (sample, attempt)
+        return PaidCompletion(await super().complete(messages, **options), cost_usd=0.5, is_from_cache=False)
+
+
+def explained(
+    answer: Answer,
+    settings: ExplainerSettings | None = None,
+    *,
+    n_context: int | None = None,
+    shown: ShownNeuron = SHOWN,
+) -> tuple[Outcome, ScriptedPaidChat]:
     def reply(_: Sequence[ChatMessage]) -> Answer:
         return answer
 
-    chat = ScriptedChat(reply)
-    call = explain(chat, PROMPT_METHODS["hs"], PACK, SHOWN, settings or ExplainerSettings(), seed=3)
+    chat: Any = ScriptedPaidChat(reply, n_context=n_context)
+    asking = Asking(sample_number=1, attempt=2, seed=3)
+    call = explain(chat, PROMPT_METHODS["hs"], PACK, shown, settings or ExplainerSettings(), asking)
     return asyncio.run(call), chat
 
 
@@ -95,7 +112,8 @@ def test_asks_with_the_whole_prompt_and_the_seed() -> None:
     outcome, chat = explained(" words about cats.")
     assert outcome.text == "Words about cats."
     assert outcome.seconds > 0
-    assert chat.seeds == [3]
+    assert outcome.cost_usd == 0.5
+    assert (chat.seeds, chat.asked_as) == ([3], (1, 2))
     assert [message.role for message in chat.asked[0]] == ["system", *["user", "assistant"] * 3, "user"]
     assert "[ cat] sat on[ mats]" in chat.asked[0][-1].content
 
@@ -107,16 +125,26 @@ def test_a_prompt_that_does_not_fit_is_too_long_and_asks_nobody() -> None:
     assert chat.asked == []
 
 
+def test_a_neuron_without_excerpts_fails_and_asks_nobody() -> None:
+    outcome, chat = explained("cats", shown=ShownNeuron((), cutoff=0.0))
+    assert (outcome.text, outcome.failure) == (None, failures.NO_EXCERPTS)
+    assert chat.asked == []
+
+
 def test_a_smaller_context_of_the_model_itself_counts() -> None:
-    chat = ScriptedChat(lambda _: "cats", n_context=300)
-    outcome = asyncio.run(explain(chat, PROMPT_METHODS["hs"], PACK, SHOWN, ExplainerSettings(), seed=None))
+    outcome, _ = explained("cats", n_context=300)
     assert "expected at most 240" in (outcome.failure_detail or "")
 
 
 def test_a_call_that_failed_is_a_failure_with_the_calls_reason() -> None:
     outcome, _ = explained(CallFailed(failures.RATE_LIMIT, "slow down"))
     assert (outcome.text, outcome.failure, outcome.failure_detail) == (None, failures.RATE_LIMIT, "slow down")
-    assert outcome.text_received is None
+    assert (outcome.text_received, outcome.cost_usd) == (None, 0.0)
+
+
+def test_an_answer_that_is_no_explanation_was_paid_all_the_same() -> None:
+    outcome, _ = explained("I cannot say.")
+    assert (outcome.failure, outcome.cost_usd) == (failures.REFUSAL, 0.5)
 
 
 def test_the_baseline_asks_nobody() -> None:

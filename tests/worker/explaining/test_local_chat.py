@@ -14,6 +14,7 @@ from app.explanations.methods import PROMPT_METHODS
 from app.explanations.methods.prompt import ChatMessage, ShownNeuron
 from app.explanations.methods.skeleton import build_prompt
 from app.explanations.prompt_packs.loading import load_pack
+from app.explanations.token_counting import estimated_tokens
 from tests.explanations import golden_prompts
 from tests.explanations.fakes import record
 from tests.worker.explaining.tiny_model import N_CONTEXT, tiny_model, tiny_tokenizer
@@ -21,7 +22,7 @@ from worker.explaining.chat import CallFailed, Completion
 from worker.explaining.chat_models import ChatModels
 from worker.explaining.explainer import judged
 from worker.explaining.local_chat import LocalChat, Sampler
-from worker.explaining.openai_chat import OpenAIChat, estimated_tokens
+from worker.explaining.openai_chat import OpenAIChat
 
 EXAMPLES = "Examples: a long beginning that all prompts of one method share. "
 OTHER_EXAMPLES = "A second method begins in quite another way, and goes on like that. "
@@ -95,6 +96,22 @@ def test_only_what_differs_is_read_again() -> None:
     completed(chat, PROMPTS[0])
     completed(chat, PROMPTS[1])
     assert [length for length in lengths if length > 1] == [first, second - n_shared]
+
+
+def test_log_probabilities_are_those_of_the_model_itself() -> None:
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    chat = LocalChat(model, tokenizer)
+    call = chat.complete(PROMPTS[3], temperature=0, top_p=1, max_tokens=20, seed=0, n_top_logprobs=3)
+    completion = asyncio.run(call)
+    assert completion.top_logprobs is not None
+    assert len(completion.top_logprobs) == completion.n_completion_tokens
+    ids = tokenizer(f"<system>{EXAMPLES}<end><user>Neuron 4: cats<end><assistant>", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logprobs, token_ids = torch.log_softmax(model(ids).logits[0, -1], dim=-1).topk(3)
+    # Bytes that are no character all read alike: the likeliest, which comes first, is the one that counts.
+    pairs = [(tokenizer.decode([token_id]), value.item()) for token_id, value in zip(token_ids, logprobs, strict=True)]
+    expected = dict(reversed(pairs))
+    assert completion.top_logprobs[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_a_chat_template_the_messages_are_joined() -> None:

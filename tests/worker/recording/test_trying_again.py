@@ -52,7 +52,7 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tup
     database.dispose()
 
 
-async def explain_nothing(batch_id: int, shard: int) -> None:
+async def explain_nothing(batch_id: int, shard: int, submission: int) -> None:
     pass
 
 

@@ -6,16 +6,19 @@ import threading
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.batches import life
 from app.batches.launching import BatchOrder
-from app.batches.life import BatchProgress
-from app.batches.models import QUEUED, RUNNING
+from app.batches.life import UNDER_WAY
+from app.batches.models import SCORES
+from app.batches.progress import BatchProgress, batch_progress
 from app.database import Database
 from app.explanations.explainers import parse_explainer
 from app.explanations.methods import TOKENS
 from app.settings import Settings
+from worker.batches.making import Maker
+from worker.batches.open_batches import AskedBatch, MakerFor, OpenBatches
+from worker.batches.shards import work_shard
 from worker.explaining.chat_models import ChatModels
-from worker.explaining.shards import explain_shard
+from worker.explaining.making import ExplanationMaker
 from worker.main import stop_on_signals, work
 
 WATCH_SECONDS = 0.5
@@ -41,8 +44,11 @@ def work_until_stopped(settings: Settings, database: Database, models: ChatModel
     _work(settings, database, models, stop)
 
 
-def explain_here(settings: Settings, database: Database, batch_id: int, models: ChatModels) -> BatchProgress:
-    """Works until the batch has ended, or Ctrl-C; returns how far it is then. Any worker can go on with the rest."""
+def work_here(settings: Settings, database: Database, batch_id: int, models: ChatModels) -> BatchProgress:
+    """Works until the batch has ended or is paused, or Ctrl-C; returns how far it is then.
+
+    Any worker can go on with the rest.
+    """
     stop = threading.Event()
     stop_on_signals(stop)
     watcher = threading.Thread(target=_show_until_ended, args=(database, batch_id, stop), daemon=True)
@@ -52,25 +58,43 @@ def explain_here(settings: Settings, database: Database, batch_id: int, models: 
     return _progress(database, batch_id)
 
 
-def _work(settings: Settings, database: Database, models: ChatModels, stop: threading.Event) -> None:
-    async def explain(batch_id: int, shard: int) -> None:
-        await explain_shard(database, batch_id, shard, models.chat_for)
+def maker_for(database: Database, models: ChatModels) -> MakerFor:
+    """Who makes the rows of a batch of either kind."""
 
-    work(settings, database, explain, stop=stop)
+    def make(batch: AskedBatch) -> Maker:
+        if batch.kind == SCORES:
+            # Scorers bring libraries that explaining does without.
+            from worker.scoring.makers import score_maker
+
+            return score_maker(database, batch, models)
+        return ExplanationMaker.of_batch(database, batch, models.chat_for)
+
+    return make
+
+
+def _work(settings: Settings, database: Database, models: ChatModels, stop: threading.Event) -> None:
+    models.share_rates(database)
+    open_batches = OpenBatches(maker_for(database, models))
+
+    async def work_on(batch_id: int, shard: int, submission: int) -> None:
+        await work_shard(database, batch_id, shard, submission, open_batches)
+
+    work(settings, database, work_on, stop=stop)
 
 
 def _show_until_ended(database: Database, batch_id: int, stop: threading.Event) -> None:
-    columns = (TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    title = "scoring" if _progress(database, batch_id).kind == SCORES else "explaining"
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("explaining", total=None)
+        task = bar.add_task(title, total=None)
         while not stop.is_set():
             progress = _progress(database, batch_id)
-            bar.update(task, total=progress.n_to_make, completed=progress.n_done + progress.n_failed)
-            if progress.status not in (QUEUED, RUNNING):
+            bar.update(task, total=progress.n_to_make, completed=progress.n_finished)
+            if progress.status not in UNDER_WAY:
                 stop.set()
             stop.wait(WATCH_SECONDS)
 
 
 def _progress(database: Database, batch_id: int) -> BatchProgress:
     with database.reading() as session:
-        return life.batch_progress(session, batch_id)
+        return batch_progress(session, batch_id)

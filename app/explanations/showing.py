@@ -1,0 +1,42 @@
+"""What a prompt shows of a stored neuron: excerpts, cutoff, words. The worker, the estimate and the preview all build
+their prompts from here."""
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from app.explanations.explainers import ExplainerSettings
+from app.explanations.methods.marking import CUTOFF_QUANTILES, DEFAULT_CUTOFF, parse_cutoff
+from app.explanations.methods.prompt import PromptPack, ShownNeuron
+from app.explanations.methods.splits import explain_records
+from app.explanations.prompt_packs.loading import load_pack, with_few_shots
+from app.neurons.models import Neuron
+from app.neurons.reading import load_records
+from app.neurons.records import NeuronRecords
+
+
+def shown_neuron(session: Session, neuron: Neuron, settings: ExplainerSettings) -> ShownNeuron:
+    """The excerpts that the settings choose of a neuron, and its cutoff. On the negative side signs are turned."""
+    records = load_records(session, neuron, settings.side)
+    shown = ShownNeuron(explain_records(records.top, settings.excerpts, settings.n_excerpts), records.cutoff)
+    return ShownNeuron(shown.records, _cutoff(neuron, records, shown.maximum, settings.cutoff))
+
+
+def pack_of(settings: ExplainerSettings) -> PromptPack:
+    """The words of the prompts. Errors: UnknownName, InvalidInput as load_pack and with_few_shots."""
+    return with_few_shots(load_pack(settings.prompt_pack), settings.n_few_shots)
+
+
+def _cutoff(neuron: Neuron, records: NeuronRecords, shown_maximum: float, rule_text: str) -> float:
+    rule = parse_cutoff(rule_text)
+    if rule.share is not None:
+        return rule.share * shown_maximum
+    if rule.quantile is None or rule.quantile == DEFAULT_CUTOFF:
+        return records.cutoff
+    stored: float | None = getattr(neuron, rule.quantile)
+    return _estimated(records, CUTOFF_QUANTILES[rule.quantile]) if stored is None else stored
+
+
+def _estimated(records: NeuronRecords, quantile: float) -> float:
+    """For a neuron imported without its quantiles: from its random records if it has any, else from its top ones."""
+    maxima = [record.maximum for record in records.random or records.top]
+    return float(np.quantile(maxima, quantile)) if maxima else 0.0

@@ -1,0 +1,1 @@
+"""How hosted and other servers answer, written down from their public documentation, each beside what is made of it."""

@@ -1,0 +1,289 @@
+"""Calls that a batch pays for: asked once, within the budget, kept. On both databases."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.batches.models import CANCELLED, Batch, CallReservation, PaidCall
+from app.batches.spending import reserve
+from app.database import Database
+from app.explanations import failures
+from app.explanations.explainers import CallSettings, Explainer
+from app.explanations.methods.prompt import ChatMessage
+from tests.batches.test_spending import make_batch, stored
+from worker.explaining.chat import CallFailed, Completion, still_wanted
+from worker.explaining.paid_chat import (
+    BatchCalls,
+    BatchStopped,
+    BudgetReached,
+    Estimate,
+    PaidChat,
+    PaidCompletion,
+    Spent,
+    paid,
+)
+
+MESSAGES = (ChatMessage("system", "Explain."), ChatMessage("user", "Neuron 4"))
+SETTINGS = CallSettings(
+    base_url="http://127.0.0.1:9/v1", usd_per_million_prompt_tokens=1000, usd_per_million_completion_tokens=2000
+)
+MOST_PROMPT_TOKENS = 8 + 8 + 2 * 32
+"""Of MESSAGES, by their bytes and their layout: no tokenizer of gpt-x is here."""
+ASKED: dict[str, Any] = {"sample": 0, "attempt": 0, "temperature": 1.0, "top_p": 1.0, "max_tokens": 60, "seed": None}
+WORDS = Completion("words", 10, 5, "stop")
+WORDS_COST = (10 * 1000 + 5 * 2000) / 1e6
+
+
+class CountingChat:
+    """Answers what it is told to, and counts how often it is asked."""
+
+    n_context = None
+    n_in_flight = 4
+
+    def __init__(self, *answers: Completion | Exception, during: Callable[[], Coroutine[Any, Any, None]] | None = None):
+        self._answers = answers
+        self._during = during
+        self.n_asked = 0
+
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
+        return 7
+
+    async def complete(self, messages: Sequence[ChatMessage], **asked: Any) -> Completion:
+        self.n_asked += 1
+        if self._during is not None:
+            await self._during()
+        answer = self._answers[min(self.n_asked, len(self._answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def paid_chat(database: Database, batch_id: int, chat: CountingChat, **options: Any) -> PaidChat:
+    values = {"submission": 0, "explainer": Explainer("openai", "gpt-x"), "settings": SETTINGS}
+    return PaidChat(chat, database, BatchCalls(batch_id, **values | options))
+
+
+def completed(chat: PaidChat, messages: Sequence[ChatMessage] = MESSAGES, **asked: Any) -> PaidCompletion:
+    return asyncio.run(chat.complete(messages, **ASKED | asked))
+
+
+def n_kept(database: Database) -> tuple[int, int]:
+    """Answers and reservations."""
+    with database.reading() as session:
+        return tuple(
+            session.scalar(sa.select(sa.func.count()).select_from(table)) for table in (PaidCall, CallReservation)
+        )
+
+
+def test_the_same_call_is_paid_once_by_whichever_batch(database: Database) -> None:
+    first, second = make_batch(database), make_batch(database)
+    chat = CountingChat(WORDS)
+    assert completed(paid_chat(database, first, chat)) == PaidCompletion(WORDS, WORDS_COST, is_from_cache=False)
+    assert completed(paid_chat(database, second, chat)) == PaidCompletion(WORDS, 0.0, is_from_cache=True)
+    assert chat.n_asked == 1
+    batches = [stored(database, batch_id) for batch_id in (first, second)]
+    assert [(one.spent_usd, one.spent_tokens, one.n_calls) for one in batches] == [(WORDS_COST, 15, 1), (0.0, 0, 0)]
+    assert n_kept(database) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample": 1},
+        {"attempt": 1},
+        {"temperature": 0.5},
+        {"top_p": 0.5},
+        {"max_tokens": 61},
+        {"seed": 4},
+        {"n_top_logprobs": 3},
+        {"messages": (*MESSAGES, ChatMessage("user", "?"))},
+        {"messages": (ChatMessage("user", "Explain."), MESSAGES[1])},
+    ],
+)
+def test_whatever_is_asked_otherwise_is_another_call(database: Database, change: dict[str, Any]) -> None:
+    batch_id = make_batch(database)
+    chat = CountingChat(Completion("words", 10, 5, "stop", top_logprobs=({"words": -0.5},)))
+    completed(paid_chat(database, batch_id, chat))
+    assert not completed(paid_chat(database, batch_id, chat), **change).is_from_cache
+
+
+@pytest.mark.parametrize(
+    "other", [{"explainer": Explainer("openai", "gpt-y")}, {"settings": CallSettings(base_url="http://127.0.0.1:8")}]
+)
+def test_another_model_or_server_is_another_call(database: Database, other: dict[str, Any]) -> None:
+    batch_id = make_batch(database)
+    chat = CountingChat(WORDS)
+    completed(paid_chat(database, batch_id, chat))
+    assert not completed(paid_chat(database, batch_id, chat, **other)).is_from_cache
+
+
+def test_a_kept_answer_comes_back_whole(database: Database) -> None:
+    batch_id = make_batch(database)
+    whole = Completion("größer\x00", None, None, "length", "no", ({" 1": -0.25, "\x00": -9.0}, {}), "a remark")
+    chat = paid_chat(database, batch_id, CountingChat(whole))
+    assert completed(chat, n_top_logprobs=2).completion == whole
+    again = completed(chat, n_top_logprobs=2)
+    assert (again.completion, again.is_from_cache) == (whole, True)
+    assert stored(database, batch_id).remark == "a remark"
+
+
+def test_a_server_that_does_not_count_is_taken_to_have_used_what_was_reserved(database: Database) -> None:
+    batch_id = make_batch(database, budget_usd=1.0)
+    answer = completed(paid_chat(database, batch_id, CountingChat(Completion("words", None, None, "stop"))))
+    assert answer.cost_usd is None
+    batch = stored(database, batch_id)
+    assert batch.spent_tokens == MOST_PROMPT_TOKENS + 60
+    assert batch.spent_usd == pytest.approx((MOST_PROMPT_TOKENS * 1000 + 60 * 2000) / 1e6)
+
+
+def test_a_failed_call_costs_nothing_holds_nothing_and_is_asked_again(database: Database) -> None:
+    batch_id = make_batch(database, budget_usd=1.0)
+    chat = CountingChat(CallFailed(failures.CONNECTION, "gone"), WORDS)
+    with pytest.raises(CallFailed, match="gone"):
+        completed(paid_chat(database, batch_id, chat))
+    assert n_kept(database) == (0, 0)
+    assert stored(database, batch_id).n_calls == 0
+    assert completed(paid_chat(database, batch_id, chat)).completion == WORDS
+
+
+def test_during_a_call_what_it_may_cost_at_most_is_reserved(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=1000)
+    seen: list[int] = []
+
+    async def look() -> None:
+        with database.reading() as session:
+            seen.extend(session.scalars(sa.select(CallReservation.tokens)))
+
+    completed(paid_chat(database, batch_id, CountingChat(WORDS, during=look)))
+    assert seen == [MOST_PROMPT_TOKENS + 60]
+    assert n_kept(database) == (1, 0)
+
+
+def test_a_call_that_is_given_up_gives_its_reservation_back(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=1000)
+
+    async def give_up() -> None:
+        has_begun = asyncio.Event()
+
+        async def hang() -> None:
+            has_begun.set()
+            await asyncio.Event().wait()
+
+        chat = paid_chat(database, batch_id, CountingChat(WORDS, during=hang))
+        call = asyncio.create_task(chat.complete(MESSAGES, **ASKED))
+        await has_begun.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(give_up())
+    assert n_kept(database) == (0, 0)
+
+
+def test_a_budget_stops_before_the_call_that_might_pass_it(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=2 * 15 + MOST_PROMPT_TOKENS + 60 - 1)
+    chat = CountingChat(WORDS)
+    paying = paid_chat(database, batch_id, chat)
+    for sample in range(2):
+        completed(paying, sample=sample)
+    with pytest.raises(BudgetReached, match="tokens is reached: 30 are spent, and the next call may take up to 140"):
+        completed(paying, sample=2)
+    # What was paid for is there, budget or no budget.
+    assert completed(paying, sample=1).is_from_cache
+    assert chat.n_asked == 2
+
+
+def test_calls_at_once_wait_for_what_others_give_back_and_then_stop(database: Database) -> None:
+    n_enough = 5
+    batch_id = make_batch(database, budget_tokens=(n_enough - 1) * 15 + MOST_PROMPT_TOKENS + 60)
+    chat = CountingChat(WORDS)
+    paying = paid_chat(database, batch_id, chat)
+
+    async def all_at_once() -> list[PaidCompletion | BaseException]:
+        calls = (paying.complete(MESSAGES, **ASKED | {"sample": sample}) for sample in range(n_enough + 3))
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    answers = asyncio.run(all_at_once())
+    assert sum(isinstance(answer, BudgetReached) for answer in answers) == 3
+    assert chat.n_asked == n_enough
+    assert stored(database, batch_id).spent_tokens == n_enough * 15
+    assert n_kept(database) == (n_enough, 0)
+
+
+def test_what_a_dead_worker_has_reserved_is_not_waited_for_forever(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=200)
+    with database.writing() as session:
+        reserve(session, batch_id, 0, b"dead", Estimate(100, None))
+    hasty = CallSettings(base_url=SETTINGS.base_url, timeout_seconds=0.01, n_retries=0)
+    chat = CountingChat(WORDS)
+    with pytest.raises(BudgetReached, match="reserved for calls of which nothing was heard again"):
+        completed(paid_chat(database, batch_id, chat, settings=hasty))
+    assert chat.n_asked == 0
+
+
+def test_a_budget_in_dollars_needs_prices(database: Database) -> None:
+    batch_id = make_batch(database, budget_usd=1.0)
+    unpriced = CallSettings(base_url=SETTINGS.base_url)
+    with pytest.raises(BudgetReached, match="prices are not known"):
+        completed(paid_chat(database, batch_id, CountingChat(WORDS), settings=unpriced))
+
+
+def test_nothing_is_asked_for_a_batch_that_stopped_not_even_once_more(database: Database) -> None:
+    batch_id = make_batch(database)
+    chat = CountingChat(WORDS)
+    with pytest.raises(BatchStopped):
+        completed(paid_chat(database, batch_id, chat, submission=1))
+    assert chat.n_asked == 0
+
+    async def stop_during_the_call() -> None:
+        with database.writing() as session:
+            session.execute(sa.update(Batch).values(status=CANCELLED))
+        check = still_wanted.get()
+        assert check is not None
+        await check()
+
+    with pytest.raises(BatchStopped):
+        completed(paid_chat(database, batch_id, CountingChat(WORDS, during=stop_during_the_call)))
+    assert still_wanted.get() is None
+
+
+def test_a_server_without_log_probabilities_is_unsupported_and_paid_all_the_same(database: Database) -> None:
+    batch_id = make_batch(database)
+    with pytest.raises(CallFailed) as error:
+        completed(paid_chat(database, batch_id, CountingChat(WORDS)), n_top_logprobs=3)
+    assert error.value.failure == failures.UNSUPPORTED
+    assert stored(database, batch_id).n_calls == 1
+
+
+def test_answers_of_a_local_model_are_counted_and_not_kept(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=100)
+    chat = CountingChat(WORDS)
+    local = paid_chat(database, batch_id, chat, explainer=Explainer("local", "tiny"))
+    assert completed(local).cost_usd == 0.0
+    assert not completed(local).is_from_cache
+    assert n_kept(database) == (0, 0)
+    batch = stored(database, batch_id)
+    assert (batch.spent_tokens, batch.spent_usd, batch.n_calls) == (30, 0.0, 2)
+
+
+def test_other_answers_than_completions_are_paid_in_the_same_way(database: Database) -> None:
+    batch_id = make_batch(database)
+    calls = BatchCalls(batch_id, 0, Explainer("openai", "embedder"), SETTINGS)
+
+    async def ask() -> dict[str, Any]:
+        return {"embedding": [0.5, 0.25], "n_tokens": 3}
+
+    async def twice() -> list[tuple[dict[str, Any], bool]]:
+        settling = lambda answer: Spent(answer["n_tokens"], 0.001)  # noqa: E731
+        return [await paid(database, calls, b"key", Estimate(5, 0.01), ask, settling) for _ in range(2)]
+
+    answer = {"embedding": [0.5, 0.25], "n_tokens": 3}
+    assert asyncio.run(twice()) == [(answer, False), (answer, True)]
+    assert stored(database, batch_id).spent_tokens == 3
