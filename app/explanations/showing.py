@@ -7,18 +7,20 @@ from sqlalchemy.orm import Session
 from app.explanations.explainers import ExplainerSettings
 from app.explanations.methods.marking import CUTOFF_QUANTILES, DEFAULT_CUTOFF, parse_cutoff
 from app.explanations.methods.prompt import PromptPack, ShownNeuron
-from app.explanations.methods.splits import explain_records
+from app.explanations.methods.splits import explain_ranks
 from app.explanations.prompt_packs.loading import load_pack, with_few_shots
 from app.neurons.models import Neuron
-from app.neurons.reading import load_records
+from app.neurons.reading import load_records, load_strongest, stored_cutoff
 from app.neurons.records import NeuronRecords
 
 
 def shown_neuron(session: Session, neuron: Neuron, settings: ExplainerSettings) -> ShownNeuron:
     """The excerpts that the settings choose of a neuron, and its cutoff. On the negative side signs are turned."""
-    records = load_records(session, neuron, settings.side)
-    shown = ShownNeuron(explain_records(records.top, settings.excerpts, settings.n_excerpts), records.cutoff)
-    return ShownNeuron(shown.records, _cutoff(neuron, records, shown.maximum, settings.cutoff))
+    # Of the dozens of records that are kept only those are read that are shown: a batch reads them for every call.
+    ranks = explain_ranks(settings.excerpts, settings.n_excerpts)
+    records = load_strongest(session, neuron.id, settings.side, ranks)
+    maximum = ShownNeuron(records, 0.0).maximum
+    return ShownNeuron(records, _cutoff(session, neuron, settings, maximum))
 
 
 def pack_of(settings: ExplainerSettings) -> PromptPack:
@@ -26,14 +28,17 @@ def pack_of(settings: ExplainerSettings) -> PromptPack:
     return with_few_shots(load_pack(settings.prompt_pack), settings.n_few_shots)
 
 
-def _cutoff(neuron: Neuron, records: NeuronRecords, shown_maximum: float, rule_text: str) -> float:
-    rule = parse_cutoff(rule_text)
+def _cutoff(session: Session, neuron: Neuron, settings: ExplainerSettings, shown_maximum: float) -> float:
+    rule = parse_cutoff(settings.cutoff)
     if rule.share is not None:
         return rule.share * shown_maximum
     if rule.quantile is None or rule.quantile == DEFAULT_CUTOFF:
-        return records.cutoff
-    stored: float | None = getattr(neuron, rule.quantile)
-    return _estimated(records, CUTOFF_QUANTILES[rule.quantile]) if stored is None else stored
+        stored = stored_cutoff(neuron, settings.side)
+        return load_records(session, neuron, settings.side).cutoff if stored is None else stored
+    other: float | None = getattr(neuron, rule.quantile)
+    if other is not None:
+        return other
+    return _estimated(load_records(session, neuron, settings.side), CUTOFF_QUANTILES[rule.quantile])
 
 
 def _estimated(records: NeuronRecords, quantile: float) -> float:

@@ -1,5 +1,7 @@
 """Reads one neuron back from the tables as plain values. Knows the tables of a recording; shows and judges nothing."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, contains_eager
@@ -58,10 +60,9 @@ def load_records(session: Session, neuron: Neuron, side: Side = "positive") -> N
     side: `negative` gives the other end of its range, with the sign of every activation turned, so that whatever reads
     records sees large positive values there too.
     """
-    is_negative = side == "negative"
-    top = _records(session, neuron.id, BOTTOM if is_negative else TOP, is_negative)
-    random = _records(session, neuron.id, RANDOM, is_negative)
-    cutoff = neuron.q90_negative if is_negative else neuron.q90
+    top = load_strongest(session, neuron.id, side)
+    random = _records(session, neuron.id, RANDOM, side == "negative")
+    cutoff = stored_cutoff(neuron, side)
     return NeuronRecords(
         subject=neuron.subject.name,
         layer=neuron.layer,
@@ -72,19 +73,35 @@ def load_records(session: Session, neuron: Neuron, side: Side = "positive") -> N
     )
 
 
+def load_strongest(
+    session: Session, neuron_id: int, side: Side = "positive", ranks: Sequence[int] | None = None
+) -> tuple[ActivationRecord, ...]:
+    """The strongest records of one side alone, best first, as load_records gives them. ranks: only these, from 0."""
+    is_negative = side == "negative"
+    return _records(session, neuron_id, BOTTOM if is_negative else TOP, is_negative, ranks)
+
+
+def stored_cutoff(neuron: Neuron, side: Side) -> float | None:
+    """None where an import brought no quantile; load_records estimates it then."""
+    return neuron.q90_negative if side == "negative" else neuron.q90
+
+
 def _estimated_cutoff(top: tuple[ActivationRecord, ...], random: tuple[ActivationRecord, ...]) -> float:
     """For a neuron imported without its quantiles: from its random records if it has any, else from its top ones."""
     maxima = [record.maximum for record in random or top]
     return float(np.quantile(maxima, CUTOFF_QUANTILE)) if maxima else 0.0
 
 
-def _records(session: Session, neuron_id: int, band: str, is_negated: bool) -> tuple[ActivationRecord, ...]:
-    rows = session.execute(
+def _records(
+    session: Session, neuron_id: int, band: str, is_negated: bool, ranks: Sequence[int] | None = None
+) -> tuple[ActivationRecord, ...]:
+    query = (
         sa.select(Excerpt.token_texts, ActivationRow.activations)
         .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
         .where(ActivationRow.neuron_id == neuron_id, ActivationRow.band == band)
         .order_by(ActivationRow.rank)
     )
+    rows = session.execute(query if ranks is None else query.where(ActivationRow.rank.in_(ranks)))
     return tuple(ActivationRecord(tuple(texts), _activations(stored, is_negated)) for texts, stored in rows)
 
 

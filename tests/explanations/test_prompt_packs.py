@@ -23,7 +23,7 @@ def pack_folder(tmp_path: Path) -> Path:
 def test_the_shipped_pack_has_three_neurons_and_a_system_message_for_each_method() -> None:
     pack = load_pack("default")
     assert list(pack.system) == list(PROMPT_METHODS)
-    assert [len(neuron.records) for neuron in pack.few_shots] == [3, 4, 3]
+    assert [len(neuron.records) for neuron in pack.few_shots] == [5, 5, 4]
     assert all(20 <= len(record.tokens) <= 40 for neuron in pack.few_shots for record in neuron.records)
     first = pack.few_shots[0].records[0]
     assert first.tokens[:4] == ("By", " noon", " the", " melted")

@@ -183,7 +183,7 @@ def test_scores_stand_below_their_explanation(admin_client: TestClient, database
     html = admin_client.get(ADDRESS).text
     assert text_of(html[html.index("<aside") : html.index("</aside>")]) == (
         "Explanations Original words for animals. local:toy detection – all predictions are missing local:toy "
-        "simulation 0.457 imported mentions of pets. openai:gpt-4 simulation −0.250 imported"
+        "simulation 0.457 imported mentions of pets. openai:gpt-4 Simulate and score −0.25 imported"
     )
 
 
