@@ -182,8 +182,8 @@ def test_scores_stand_below_their_explanation(admin_client: TestClient, database
         make_score(session, make_explanation(session, other), "simulation", 0.99)
     html = admin_client.get(ADDRESS).text
     assert text_of(html[html.index("<aside") : html.index("</aside>")]) == (
-        "Explanations Original words for animals. local:toy detection – all predictions are missing local:toy "
-        "simulation 0.457 imported mentions of pets. openai:gpt-4 Simulate and score −0.25 imported"
+        "Explanations Original words for animals. local:toy Detection – all predictions are missing local:toy "
+        "Simulate and score 0.46 imported mentions of pets. openai:gpt-4 Simulate and score −0.25 imported"
     )
 
 

@@ -35,7 +35,7 @@ def scoring_ranks(prompt_pack: str) -> ScoringRanks:
     calibration, score and test. With every fourth of twenty seen that is the paper's: calibration 1, 5, ... 17, score
     2, 6, ... 18; of the random ones score 1, 4, ... 13. Source: paper section 2 and its published code.
     """
-    reserved = _reserved(prompt_pack)
+    reserved = ranks_seen(prompt_pack)
     unseen = [rank for rank in range(N_SPLIT_RECORDS + len(reserved)) if rank not in reserved][:N_SPLIT_RECORDS]
     every = range(N_SPLIT_RECORDS)
     return ScoringRanks(
@@ -47,9 +47,9 @@ def scoring_ranks(prompt_pack: str) -> ScoringRanks:
     )
 
 
-def _reserved(prompt_pack: str) -> frozenset[int]:
-    """Ranks of the top records that the explainer saw, at least the five that it would have seen by default: with fewer
-    excerpts shown, scores are still taken on the same ones."""
+def ranks_seen(prompt_pack: str) -> frozenset[int]:
+    """Ranks, from 0, of the top records that the explainer saw, at least the five that it would have seen by default:
+    with fewer excerpts shown, scores are still taken on the same ones."""
     options = prompt_pack.rpartition("@")[2].split("+")[1:]
     counts = [int(found[1]) for option in options if (found := _N_EXCERPTS.fullmatch(option))]
     return frozenset(explain_ranks("top5" if "top5" in options else "every4th", max([N_EXPLAIN_RECORDS, *counts])))

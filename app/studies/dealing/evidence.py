@@ -3,22 +3,25 @@
 Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from app.explanations.methods.splits import explain_ranks
+from app.explanations.scoring.splits import ranks_seen
 from app.neurons.records import TOP
 from app.studies.protocol import Protocol
 
 
-def shown_ranks(protocol: Protocol, n_by_band: Mapping[str, int]) -> dict[str, list[int]]:
+def shown_ranks(protocol: Protocol, n_by_band: Mapping[str, int], prompt_packs: Iterable[str]) -> dict[str, list[int]]:
     """Ranks, from 0, of the excerpts to show, by band in the protocol's order; a band without any is left out.
 
-    n_by_band: how many excerpts are recorded. Without the explained ones, the top excerpts that a prompt shows are
-    passed over and the next best take their places.
+    n_by_band: how many excerpts are recorded. prompt_packs: of all descriptions of the neuron, whose names say which
+    excerpts their prompts showed. Without the explained ones, what any of these prompts shows is passed over and the
+    next best take their places.
     """
+    # A draft that is tried out has no descriptions of its own yet: as if all prompts were the default ones.
+    explained = frozenset[int]().union(*map(ranks_seen, list(prompt_packs) or [""]))
     shown = {}
     for band, n in protocol.evidence.items():
-        hidden = explain_ranks() if band == TOP and not protocol.shows_explained else ()
+        hidden = explained if band == TOP and not protocol.shows_explained else ()
         ranks = [rank for rank in range(n_by_band.get(band, 0)) if rank not in hidden][:n]
         if ranks:
             shown[band] = ranks

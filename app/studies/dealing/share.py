@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.explanations.models import Explanation
 from app.neurons.models import ActivationRow, Neuron
 from app.studies.dealing.blinding import DealtCard, deal_cards
 from app.studies.dealing.checks import check_place, checked_positions, false_text
@@ -21,7 +22,7 @@ from app.studies.dealing.design import keyed_digest, neuron_order, neuron_ranks
 from app.studies.dealing.evidence import shown_ranks
 from app.studies.dealing.showing import pool_of_false_texts, texts_by_neuron
 from app.studies.dealing.slots import is_live, reclaim_expired, slots_taken, takes_slots, touch_lease
-from app.studies.models import CLOSED, OPEN, Assignment, Card, CardCondition, Rater, Study, StudyNeuron
+from app.studies.models import CLOSED, OPEN, Assignment, Card, CardCondition, FrozenText, Rater, Study, StudyNeuron
 from app.studies.protocol import Protocol
 from app.studies.queries import locked_study_of
 
@@ -194,11 +195,22 @@ def _frames(session: Session, protocol: Protocol, rater: Rater, order: Sequence[
     last = session.scalar(sa.select(sa.func.max(Assignment.position)).where(Assignment.rater_id == rater.id))
     first = 0 if last is None else last + 1
     recorded = _n_by_band(session, [place.neuron_id for place in order])
+    prompt_packs = _prompt_packs(session, rater.study_id, [place.neuron_id for place in order])
     return [
         {"rater_id": rater.id, "neuron_id": place.neuron_id, "position": first + i, "token": new_token()}
-        | {"evidence": shown_ranks(protocol, recorded.get(place.neuron_id, {}))}
+        | {"evidence": shown_ranks(protocol, recorded.get(place.neuron_id, {}), prompt_packs[place.neuron_id])}
         for i, place in enumerate(order)
     ]
+
+
+def _prompt_packs(session: Session, study_id: int, neuron_ids: Sequence[int]) -> dict[int, list[str]]:
+    """Of the descriptions of each of these neurons, by its id."""
+    frozen = sa.select(FrozenText.neuron_id, Explanation.prompt_pack).join(FrozenText.explanation)
+    mine = frozen.where(FrozenText.study_id == study_id, FrozenText.neuron_id.in_(neuron_ids)).distinct()
+    packs: dict[int, list[str]] = {neuron_id: [] for neuron_id in neuron_ids}
+    for neuron_id, prompt_pack in session.execute(mine):
+        packs[neuron_id].append(prompt_pack)
+    return packs
 
 
 def _n_by_band(session: Session, neuron_ids: Sequence[int]) -> dict[int, dict[str, int]]:

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.neurons.models import ActivationRow
 from app.studies.dealing.evidence import shown_ranks
+from app.studies.dealing.showing import explanations_of
 from app.studies.models import Study, StudyNeuron
 from app.studies.protocol import Protocol
 
@@ -17,9 +18,12 @@ def missing_evidence(session: Session, study: Study) -> dict[int, str]:
     """By neuron id, what raters would miss, continuing "the text ...": NO_EVIDENCE, or the bands that the protocol
     promises and of which nothing would be shown."""
     protocol = Protocol.model_validate(study.protocol)
+    prompt_packs: dict[int, set[str]] = defaultdict(set)
+    for (neuron_id, _), explanation in explanations_of(session, study).items():
+        prompt_packs[neuron_id].add(explanation.prompt_pack)
     missing = {}
     for neuron_id, n_by_band in _n_by_band(session, study).items():
-        shown = shown_ranks(protocol, n_by_band)
+        shown = shown_ranks(protocol, n_by_band, prompt_packs[neuron_id])
         lacking = [band for band, n in protocol.evidence.items() if n and band not in shown]
         if not shown:
             missing[neuron_id] = NO_EVIDENCE
