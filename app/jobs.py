@@ -96,6 +96,15 @@ def submit_batch(jobs_url: str, batch_id: int, submission: int, queue: str) -> N
         client.enqueue(options, batch_id, submission)
 
 
+def batches_with_jobs(jobs_url: str) -> set[int]:
+    """Ids of the batches that an unfinished job is about."""
+    with job_client(jobs_url) as client:
+        unfinished = client.list_workflows(
+            workflow_id_prefix="batch-", status=UNFINISHED, load_input=False, load_output=False
+        )
+    return {int(job.workflow_id.split("-")[1]) for job in unfinished}
+
+
 def cancel_batch_jobs(jobs_url: str, batch_id: int, submission: int, n_shards: int) -> None:
     """Stops the jobs of a batch: shards that wait never start, running ones are interrupted, calls under way too."""
     shards = (shard_job_id(batch_id, submission, shard) for shard in range(n_shards))

@@ -22,17 +22,32 @@ class Reply:
 
 
 def completion_reply(
-    content: str | None, *, finish_reason: str = "stop", refusal: str | None = None, has_usage: bool = True
+    content: str | None,
+    *,
+    finish_reason: str = "stop",
+    refusal: str | None = None,
+    has_usage: bool = True,
+    logprobs: dict[str, float] | None = None,
 ) -> Reply:
-    choice = {
+    """logprobs: of the likeliest tokens at the answer's only place."""
+    choice: dict[str, Any] = {
         "index": 0,
         "finish_reason": finish_reason,
         "message": {"role": "assistant", "content": content, "refusal": refusal},
     }
+    if logprobs is not None:
+        tops = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in logprobs.items()]
+        choice["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}], "refusal": None}
     body: dict[str, Any] = {"id": "1", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice]}
     if has_usage:
         body["usage"] = {"prompt_tokens": 120, "completion_tokens": 9, "total_tokens": 129}
     return Reply(body=body)
+
+
+def embedding_reply(*vector: float) -> Reply:
+    one = {"object": "embedding", "index": 0, "embedding": list(vector)}
+    usage = {"prompt_tokens": 7, "total_tokens": 7}
+    return Reply(body={"object": "list", "model": "fake", "data": [one], "usage": usage})
 
 
 def error_reply(status: int, code: str, message: str, **headers: str) -> Reply:

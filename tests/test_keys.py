@@ -15,11 +15,12 @@ from app.accounts.models import ADMIN
 from app.accounts.sessions import start_session
 from app.database import Database
 from app.main import create_app
+from app.neurons.models import Neuron
 from app.settings import Settings
 from app.web.cookies import SESSION_COOKIE
 from tests.command_line import command_line
-from tests.factories import make_account, make_neuron, make_records, make_subject
-from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply, error_reply
+from tests.factories import make_account, make_explanation, make_neuron, make_records, make_subject
+from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply, embedding_reply, error_reply
 from tests.forms import submit
 from tests.worker.recording.worker_process import environment_of, new_installation
 
@@ -96,24 +97,57 @@ def on_site(settings: Settings, database: Database) -> TestClient:
     return browser
 
 
-GOOD = completion_reply("words about cats.")
 REPEATED_IN_ANSWER = completion_reply(f"words about {KEY}.")
+REPEATED_IN_REFUSAL = completion_reply(None, refusal=f"I will not explain {KEY}.")
+REPEATED_AS_TOKEN = completion_reply("7", logprobs={KEY: -0.5, "7": -1.0})
 WRONG_KEY = error_reply(401, "invalid_api_key", f"Incorrect API key provided: {KEY}")
-BUSY = error_reply(503, "busy", f"no capacity for {KEY}", Retry_After="0.001")
+NO_MODEL = error_reply(404, "model_not_found", f"no model for {KEY}")
+
+
+def found_nowhere(settings: Settings, ended: subprocess.CompletedProcess[str]) -> bool:
+    assert "DEBUG" in ended.stderr
+    assert KEY not in ended.stdout + ended.stderr
+    assert places_with_key(settings) == []
+    return True
 
 
 def test_a_batch_leaves_the_key_nowhere(installation: tuple[Settings, Database]) -> None:
     settings, database = installation
-    # The last reply is given to all further calls, so one explanation fails after its last try.
-    fake = FakeOpenAI(*(echoing(reply) for reply in (GOOD, REPEATED_IN_ANSWER, WRONG_KEY, BUSY)))
+    replies = (REPEATED_IN_ANSWER, REPEATED_IN_REFUSAL, NO_MODEL, WRONG_KEY)
+    fake = FakeOpenAI(*(echoing(reply) for reply in replies))
     with fake.serving():
         ended = run(*ORDER, *METHODS, "--base-url", fake.base_url)
-    assert "2 done, 2 failed" in ended.stdout
+    assert "refuses the key in OPENAI_API_KEY: " in ended.stdout
+    assert "1 done, 2 failed" in ended.stdout
     assert set(fake.keys) == {f"Bearer {KEY}"}
-    assert "DEBUG" in ended.stderr
-    assert KEY not in ended.stdout + ended.stderr
-    assert places_with_key(settings) == []
+    assert found_nowhere(settings, ended)
     assert pages_with_key(settings, database) == []
+
+
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("order", "replies", "outcome"),
+    [
+        (("simulation", "--simulator", "one-at-a-time"), [REPEATED_AS_TOKEN], "1 done"),
+        (("adacs",), [embedding_reply(1.0, 2.0), NO_MODEL], "1 failed"),
+    ],
+    ids=["simulation", "embeddings"],
+)
+def test_scores_leave_the_key_nowhere(
+    installation: tuple[Settings, Database], order: tuple[str, ...], replies: list[Reply], outcome: str
+) -> None:
+    settings, database = installation
+    with database.writing() as session:
+        neuron = session.scalars(sa.select(Neuron)).one()
+        make_explanation(session, neuron, "summary", text="Cats.")
+        make_explanation(session, neuron, "reference", "none", text="Felines.")
+    fake = FakeOpenAI(*map(echoing, replies))
+    with fake.serving():
+        choice = ("--subject", "toy", "--scorer", "openai:fake", "--method", "summary", "--base-url", fake.base_url)
+        ended = run("score", *choice, "--metric", *order)
+    assert outcome in ended.stdout, ended.stdout + ended.stderr
+    assert len(fake.chats) >= len(replies)
+    assert found_nowhere(settings, ended)
 
 
 @pytest.mark.parametrize("installation", ["sqlite"], indirect=True)

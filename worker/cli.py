@@ -131,6 +131,7 @@ def explain(
     ] = None,
     n: Annotated[int | None, typer.Option(help="With --set: neurons per layer; of the whole model for top.")] = None,
     threshold: Annotated[float, typer.Option(help="With --set interpretable: scores above it.")] = DEFAULT_THRESHOLD,
+    scorer: Annotated[str, typer.Option(help="With --set by scores: whose scores, of several scorers.")] = "",
     layers: Annotated[str, typer.Option(help="Layers to take them from, e.g. 0-23 or 0,5,7; default all.")] = "",
     neuron_set: Annotated[str | None, typer.Option(help="A saved set of neurons, instead.")] = None,
     neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
@@ -147,6 +148,9 @@ def explain(
     budget_tokens: Annotated[int | None, typer.Option(help="Tokens at most, prompts and answers together.")] = None,
     requests_per_minute: Annotated[float | None, typer.Option(help="The provider's limit, of all workers.")] = None,
     tokens_per_minute: Annotated[float | None, typer.Option(help="The provider's limit, of all workers.")] = None,
+    in_flight: Annotated[int, typer.Option(help="Calls to a server at once.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds that a call may take.")] = 60,
+    context: Annotated[int, typer.Option(help="Tokens of a prompt and its answer together.")] = 4097,
     prompt_pack: Annotated[str, typer.Option(help="Name or folder of the prompt pack.")] = "default",
     excerpts: Annotated[
         str, typer.Option(help="What prompts show: every4th of the best excerpts, or top5.")
@@ -172,6 +176,9 @@ def explain(
         "seed": seed,
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
+        "n_in_flight": in_flight,
+        "timeout_seconds": timeout,
+        "n_context": context,
         "prompt_pack": prompt_pack,
         "excerpts": excerpts,
         "n_excerpts": n_excerpts,
@@ -180,7 +187,7 @@ def explain(
     }
     wish = BatchWish(
         subject_name=subject,
-        choice=ChoiceOptions(per_layer, set_, n, neuron_set, neurons, layers, seed, threshold).choice(),
+        choice=ChoiceOptions(per_layer, set_, n, neuron_set, neurons, layers, seed, threshold, scorer).choice(),
         methods=method,
         explainer=explainer,
         settings=explainer_settings(asked),

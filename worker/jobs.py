@@ -21,7 +21,8 @@ from app.batches.launching import queue_of
 from app.database import Database, utc_now
 from app.settings import Settings
 from worker.batches.shards import fail_batch
-from worker.recording.shards import RecordingShards, WorkerStops, is_passing
+from worker.database_errors import is_passing
+from worker.recording.shards import RecordingShards, WorkerStops
 
 WorkShard = Callable[[int, int, int], Awaitable[None]]
 """(batch id, shard, submission) -> None; makes what the shard still lacks and stores each result."""

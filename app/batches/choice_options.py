@@ -25,7 +25,7 @@ class ChoiceOptions:
 
     neuron_set: a saved set. csv: a file with the columns layer,neuron. Exactly one of these four is given.
     layers: as typed, of the kinds that take some of each layer. seed: of the kinds that draw. threshold: of the kind
-    `interpretable`.
+    `interpretable`. scorer: of the kinds by score; empty: the one of `settled`.
     """
 
     per_layer: int | None = None
@@ -36,6 +36,7 @@ class ChoiceOptions:
     layers: str = ""
     seed: int = 0
     threshold: float = DEFAULT_THRESHOLD
+    scorer: str = ""
 
     def choice(self) -> NeuronChoice:
         """Errors: InvalidInput."""
@@ -58,9 +59,9 @@ class ChoiceOptions:
             case RandomNeurons.kind:
                 return RandomNeurons(n, layers, self.seed)
             case RandomInterpretable.kind:
-                return RandomInterpretable(n, layers, self.seed, self.threshold)
+                return RandomInterpretable(n, layers, self.seed, self.threshold, scorer=self.scorer)
             case TopPerLayer.kind:
-                return TopPerLayer(n, layers)
+                return TopPerLayer(n, layers, scorer=self.scorer)
             case TopNeurons.kind:
-                return TopNeurons(n)
+                return TopNeurons(n, scorer=self.scorer)
         raise InvalidInput(f"--set {kind}; expected one of {', '.join(KINDS)}")

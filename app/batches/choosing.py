@@ -4,13 +4,20 @@ Each way to choose is a small record of what was asked for, with the words for i
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any, ClassVar
 
 from sqlalchemy.orm import Session
 
-from app.batches.choosing_by_score import DEFAULT_METRIC, ScoreWanted, random_above, top_of_each_layer, top_of_model
+from app.batches.choosing_by_score import (
+    DEFAULT_METRIC,
+    ScoreWanted,
+    random_above,
+    settled,
+    top_of_each_layer,
+    top_of_model,
+)
 from app.batches.clear_peaks import neurons_with_a_clear_peak
 from app.batches.random_neurons import random_of_each_layer
 from app.neurons.lists import ListedNeurons, listed_neurons
@@ -32,6 +39,7 @@ __all__ = [
     "chosen_neurons",
     "in_words",
     "neurons_with_a_clear_peak",
+    "settled_choice",
 ]
 
 DEFAULT_THRESHOLD = 0.35
@@ -75,9 +83,10 @@ class RandomInterpretable:
     threshold: float = DEFAULT_THRESHOLD
     metric: str = DEFAULT_METRIC
     method: str | None = None
+    scorer: str = ""
 
     def in_words(self) -> str:
-        score = _score_in_words(self.metric, self.method)
+        score = _score_in_words(self.metric, self.method, self.scorer)
         drawn = f"{self.per_layer} per layer{_of_layers(self.layers)}, seed {self.seed}"
         return f"random interpretable ({score} above {self.threshold:g}), {drawn}"
 
@@ -91,9 +100,11 @@ class TopPerLayer:
     layers: Sequence[int] | None = None
     metric: str = DEFAULT_METRIC
     method: str | None = None
+    scorer: str = ""
 
     def in_words(self) -> str:
-        return f"top {self.per_layer} per layer{_of_layers(self.layers)} by {_score_in_words(self.metric, self.method)}"
+        score = _score_in_words(self.metric, self.method, self.scorer)
+        return f"top {self.per_layer} per layer{_of_layers(self.layers)} by {score}"
 
 
 @dataclass(frozen=True)
@@ -104,9 +115,10 @@ class TopNeurons:
     n: int
     metric: str = DEFAULT_METRIC
     method: str | None = None
+    scorer: str = ""
 
     def in_words(self) -> str:
-        return f"top {self.n} of the model by {_score_in_words(self.metric, self.method)}"
+        return f"top {self.n} of the model by {_score_in_words(self.metric, self.method, self.scorer)}"
 
 
 @dataclass(frozen=True)
@@ -136,17 +148,31 @@ def chosen_neurons(session: Session, subject_name: str, choice: NeuronChoice, si
         case RandomNeurons():
             return random_of_each_layer(session, subject, choice.layers, choice.per_layer, choice.seed)
         case RandomInterpretable():
-            score = ScoreWanted(choice.metric, choice.method, side)
+            score = ScoreWanted(choice.metric, choice.method, side, choice.scorer)
             return random_above(session, subject, score, choice.threshold, choice.layers, choice.per_layer, choice.seed)
         case TopPerLayer():
-            score = ScoreWanted(choice.metric, choice.method, side)
+            score = ScoreWanted(choice.metric, choice.method, side, choice.scorer)
             return top_of_each_layer(session, subject, score, choice.layers, choice.per_layer)
         case TopNeurons():
-            return top_of_model(session, subject, ScoreWanted(choice.metric, choice.method, side), choice.n)
+            return top_of_model(
+                session, subject, ScoreWanted(choice.metric, choice.method, side, choice.scorer), choice.n
+            )
         case SavedSet():
             return set_members(session, subject_name, choice.name)
         case ListedNeurons():
             return [neuron.id for neuron in listed_neurons(session, subject, choice)]
+
+
+def settled_choice(session: Session, subject_name: str, choice: NeuronChoice, side: Side) -> NeuronChoice:
+    """A choice by score with the method and the scorer that it takes, as is written down; others as they are.
+
+    Errors: UnknownName; InvalidInput where nothing is scored, or by several scorers.
+    """
+    if not isinstance(choice, RandomInterpretable | TopPerLayer | TopNeurons):
+        return choice
+    wanted = ScoreWanted(choice.metric, choice.method, side, choice.scorer)
+    found = settled(session, subject_named(session, subject_name), wanted)
+    return replace(choice, method=found.method, scorer=found.scorer)
 
 
 def in_words(choice: NeuronChoice) -> str:
@@ -177,5 +203,5 @@ def _of_layers(layers: Sequence[int] | None) -> str:
     return f" of layer {shown}" if len(layers) == 1 else f" of layers {shown}"
 
 
-def _score_in_words(metric: str, method: str | None) -> str:
-    return f"{metric} score" + (f" of {method}" if method else "")
+def _score_in_words(metric: str, method: str | None, scorer: str) -> str:
+    return f"{metric} score" + (f" of {method}" if method else "") + (f" by {scorer}" if scorer else "")

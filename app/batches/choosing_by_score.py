@@ -2,31 +2,36 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.batches.random_neurons import checked_layers, drawn_of_each
 from app.errors import InvalidInput
-from app.explanations.methods import REFERENCE
+from app.explanations.methods import FALSE, REFERENCE
 from app.explanations.models import Explanation, Score
 from app.neurons.models import MLP, Neuron, SubjectModel
 from app.neurons.records import Side
 
 DEFAULT_METRIC = "simulation"
+IMPORTED = "imported"
+"""The scorer of scores that came with a file."""
 
 
 @dataclass(frozen=True)
 class ScoreWanted:
-    """What a neuron's score is: the largest value of a metric over its explanations of one method and side.
+    """What a neuron's score is: the largest value of a metric, by one scorer, over its explanations of one method and
+    side. A puzzle's false explanations never count.
 
     method: None takes the reference explanations where the subject has scores of any, else those of every method.
+    scorer: empty takes `imported` where there is such a score, else the only scorer there is.
     """
 
     metric: str
     method: str | None
     side: Side
+    scorer: str = ""
 
 
 def random_above(
@@ -41,9 +46,9 @@ def random_above(
     """Ids of `per_layer` neurons of each layer drawn from those with a score above the threshold, layer by layer.
 
     layers: None takes every layer that has a scored neuron. Errors: InvalidInput for a layer with too few of them, and
-    where nothing is scored.
+    as settled.
     """
-    scores = _scores(subject, _checked(session, subject, score))
+    scores = _scores(session, subject, score)
     rows = session.execute(sa.select(scores.c.layer, scores.c.id, scores.c.value).order_by(scores.c.layer, scores.c.id))
     by_layer: defaultdict[int, list[int]] = defaultdict(list)
     for layer, neuron_id, value in rows:
@@ -59,7 +64,7 @@ def top_of_each_layer(
     session: Session, subject: SubjectModel, score: ScoreWanted, layers: Sequence[int] | None, per_layer: int
 ) -> list[int]:
     """Ids of the `per_layer` best neurons of each layer, layer by layer, the best first. Errors: as random_above."""
-    scores = _scores(subject, _checked(session, subject, score))
+    scores = _scores(session, subject, score)
     rows = session.execute(
         sa.select(scores.c.layer, scores.c.id).order_by(scores.c.layer, scores.c.value.desc(), scores.c.id)
     )
@@ -74,19 +79,46 @@ def top_of_model(session: Session, subject: SubjectModel, score: ScoreWanted, n:
     """Ids of the n best neurons of the whole model, the best first. Errors: InvalidInput where fewer are scored."""
     if n < 1:
         raise InvalidInput(f"{n} neurons; expected at least 1")
-    scores = _scores(subject, _checked(session, subject, score))
+    scores = _scores(session, subject, score)
     best = session.scalars(sa.select(scores.c.id).order_by(scores.c.value.desc(), scores.c.id).limit(n)).all()
     if len(best) < n:
         raise InvalidInput(f"{subject.name} has {len(best)} neurons with a {score.metric} score, {n} were asked for")
     return list(best)
 
 
-def _scores(subject: SubjectModel, score: ScoreWanted) -> sa.Subquery:
-    """(id, layer, value) of every neuron of the subject that has such a score."""
-    return _scored(subject, score).group_by(Neuron.id, Neuron.layer).subquery()
+def settled(session: Session, subject: SubjectModel, score: ScoreWanted) -> ScoreWanted:
+    """The score with its method and its scorer settled: scores by different scorers are not on one scale.
+
+    Errors: InvalidInput where no neuron of the subject has any, and where there are several scorers to choose among.
+    """
+    method, scorers = scorers_of(session, subject, score)
+    of_method = f" of the method {score.method}" if score.method else ""
+    if not scorers:
+        by = f" by {score.scorer}" if score.scorer else ""
+        raise InvalidInput(
+            f"no explanation{of_method} of {subject.name} has a {score.metric} score{by}; score or import some first"
+        )
+    if len(scorers) > 1 and IMPORTED not in scorers:
+        names = ", ".join(scorers)
+        raise InvalidInput(f"{subject.name} has {score.metric} scores by {names}; expected one of these scorers")
+    return replace(score, method=method, scorer=IMPORTED if IMPORTED in scorers else next(iter(scorers)))
 
 
-def _scored(subject: SubjectModel, score: ScoreWanted) -> sa.Select[int, int, float | None]:
+def scorers_of(session: Session, subject: SubjectModel, score: ScoreWanted) -> tuple[str | None, dict[str, int]]:
+    """The method whose scores count, None for all, and the scorers of them with their numbers of scores, by name."""
+    methods = (REFERENCE, None) if score.method is None else (score.method,)
+    scorers: dict[str, int] = {}
+    for method in methods:
+        by_scorer = scored(subject, replace(score, method=method)).with_only_columns(Score.scorer, sa.func.count())
+        rows = session.execute(by_scorer.group_by(Score.scorer).order_by(Score.scorer))
+        scorers = {row.scorer: row[1] for row in rows}
+        if scorers:
+            break
+    return method, scorers
+
+
+def scored(subject: SubjectModel, score: ScoreWanted) -> sa.Select[int, int, float | None]:
+    """A query for (id, layer, value) of the subject's neurons with such a score, to be grouped by the first two."""
     found = (
         sa.select(Neuron.id, Neuron.layer, sa.func.max(Score.value).label("value"))
         .join(Explanation, Explanation.neuron_id == Neuron.id)
@@ -95,25 +127,16 @@ def _scored(subject: SubjectModel, score: ScoreWanted) -> sa.Select[int, int, fl
             Neuron.subject_id == subject.id,
             Neuron.site == MLP,
             Explanation.side == score.side,
+            Explanation.method != FALSE,
             Score.metric == score.metric,
             Score.value.is_not(None),
         )
     )
+    if score.scorer:
+        found = found.where(Score.scorer == score.scorer)
     return found if score.method is None else found.where(Explanation.method == score.method)
 
 
-def _checked(session: Session, subject: SubjectModel, score: ScoreWanted) -> ScoreWanted:
-    """The score with its method settled. Errors: InvalidInput where no neuron of the subject has any."""
-    reference = ScoreWanted(score.metric, REFERENCE, score.side)
-    for candidate in (reference, score) if score.method is None else (score,):
-        if _is_any(session, subject, candidate):
-            return candidate
-    of_method = f" of the method {score.method}" if score.method else ""
-    raise InvalidInput(
-        f"no explanation{of_method} of {subject.name} has a {score.metric} score; score or import some first"
-    )
-
-
-def _is_any(session: Session, subject: SubjectModel, score: ScoreWanted) -> bool:
-    one = _scored(subject, score).with_only_columns(sa.literal(1)).limit(1)
-    return session.scalar(one) is not None
+def _scores(session: Session, subject: SubjectModel, score: ScoreWanted) -> sa.Subquery:
+    """(id, layer, value) of every neuron of the subject that has such a score. Errors: as settled."""
+    return scored(subject, settled(session, subject, score)).group_by(Neuron.id, Neuron.layer).subquery()

@@ -10,12 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.errors import InvalidInput
-from app.explanations.methods.splits import explain_ranks
+from app.explanations.methods.splits import N_EXPLAIN_RECORDS, N_SPLITS, explain_ranks
+from app.neurons.bare import has_activations
 from app.neurons.models import MLP, ActivationRow, Neuron, SubjectModel
 from app.neurons.reading import STORED_FLOAT, subject_named
 from app.neurons.records import BOTTOM, TOP, Side
 
 SHARE_OF_CLEAREST = 0.05
+_RANKS_SHOWN = explain_ranks("every4th", N_EXPLAIN_RECORDS, N_SPLITS * N_EXPLAIN_RECORDS)
+"""Of a neuron with all its records. Of shorter recordings what there is of these ranks is compared."""
 _PEAK: dict[Side, str] = {"positive": "peak", "negative": "negative peak"}
 _QUANTILE: dict[Side, str] = {"positive": "q90", "negative": "q90_negative"}
 
@@ -40,6 +43,11 @@ def neurons_with_a_clear_peak(
     subject = subject_named(session, subject_name)
     if per_layer < 1:
         raise InvalidInput(f"per_layer={per_layer}; expected at least 1")
+    if stored_layers(session, subject) and not has_activations(session, subject):
+        raise InvalidInput(
+            f"no activations of {subject_name!r} are here, so that none of its neurons has a clear peak; import them "
+            "first"
+        )
     chosen: list[int] = []
     for layer in stored_layers(session, subject) if layers is None else layers:
         ranked = _by_peak(session, subject, layer) if side == "positive" else _by_trough(session, subject, layer)
@@ -73,7 +81,7 @@ def _by_peak(session: Session, subject: SubjectModel, layer: int) -> list[int]:
             Neuron.layer == layer,
             Neuron.q90 > 0,
             ActivationRow.band == TOP,
-            ActivationRow.rank.in_(explain_ranks("every4th")),
+            ActivationRow.rank.in_(_RANKS_SHOWN),
         )
         .group_by(Neuron.id, Neuron.q90)
         .order_by((weakest_shown / Neuron.q90).desc(), Neuron.id)
@@ -94,7 +102,7 @@ def _by_trough(session: Session, subject: SubjectModel, layer: int) -> list[int]
             Neuron.layer == layer,
             Neuron.q90_negative > 0,
             ActivationRow.band == BOTTOM,
-            ActivationRow.rank.in_(explain_ranks("every4th")),
+            ActivationRow.rank.in_(_RANKS_SHOWN),
         )
     )
     depths: dict[int, list[float]] = defaultdict(list)

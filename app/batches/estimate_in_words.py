@@ -83,11 +83,12 @@ def _too_long(estimate: BatchEstimate) -> str:
 def _budget(estimate: BatchEstimate) -> str:
     bounds = [] if estimate.budget_usd is None else [dollars(estimate.budget_usd)]
     if estimate.budget_tokens is not None:
-        bounds.append(f"{estimate.budget_tokens:,} tokens")
+        bounds.append(counted(estimate.budget_tokens, "token"))
     if estimate.exceeds_budget(estimate.n_answer_tokens_likely or 0):
         verdict = "will stop the batch before its end"
     elif estimate.exceeds_budget(estimate.n_answer_tokens_at_most):
         verdict = "may stop the batch before its end"
     else:
         verdict = "is enough"
-    return f"{' and '.join(bounds)}: {verdict}"
+    beyond = f"; a call under way sets aside {estimate.n_set_aside:,} tokens more than estimated"
+    return f"{' and '.join(bounds)}: {verdict}{beyond if estimate.n_set_aside else ''}"

@@ -1,6 +1,7 @@
 """What a batch would take, before it is ordered: calls, tokens, money and time. Builds prompts; asks nobody and stores
 nothing."""
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from app.batches.lacking import CheckedOrder, OneExplanation, checked_order, exi
 from app.batches.launching import BatchOrder
 from app.batches.models import EXPLANATIONS, Batch
 from app.batches.prices import check_budget, has_price, priced
-from app.explanations.explainers import CallSettings, Explainer, ExplainerSettings, cost_usd
+from app.explanations.explainers import OPENAI, CallSettings, Explainer, ExplainerSettings, cost_usd
 from app.explanations.methods import TOKENS, prompt_method
-from app.explanations.methods.prompt import PromptPack
+from app.explanations.methods.prompt import ChatMessage, PromptPack
 from app.explanations.methods.skeleton import PromptTooLong, build_prompt_within
 from app.explanations.models import Explanation
 from app.explanations.showing import pack_of, shown_neuron
@@ -43,6 +44,8 @@ class BatchEstimate:
     n_calls: explanations that ask the explainer; the others are made by the method `tokens`.
     n_prompts_built: how many of their prompts were built and counted; n_too_long: of these, how many do not fit.
     counter: who counted them. n_prompt_tokens: of all calls, from those built. n_answer_tokens_at_most: of all calls.
+    n_set_aside: tokens that a call reserves of a budget beyond those its prompt is estimated at: while it is under way
+    nobody knows better than how many bytes it has.
     earlier: how long answers were before; None where the explainer has given none.
     usd_at_most, usd_likely: None where no price, or no earlier answer, is known.
     seconds_at_limit: at the allowed rate; None where no limit is given.
@@ -60,6 +63,7 @@ class BatchEstimate:
     counter: str
     n_prompt_tokens: int
     n_answer_tokens_at_most: int
+    n_set_aside: int
     earlier: EarlierAnswers | None
     usd_at_most: float | None
     usd_likely: float | None
@@ -76,9 +80,14 @@ class BatchEstimate:
         return has_price(self.explainer, self.settings)
 
     def exceeds_budget(self, n_answer_tokens: int) -> bool:
-        """Whether the budget is too small for all prompts with so many answer tokens in all."""
-        n_tokens = self.n_prompt_tokens + n_answer_tokens
-        usd = cost_usd(self.explainer, self.settings, self.n_prompt_tokens, n_answer_tokens)
+        """Whether the budget is too small for all prompts with so many answer tokens in all.
+
+        The last call needs room for all that it reserves, an answer of full length too.
+        """
+        n_unused = self.settings.max_tokens - n_answer_tokens / self.n_calls if self.n_calls else 0
+        n_prompt, n_answers = self.n_prompt_tokens + self.n_set_aside, n_answer_tokens + math.ceil(n_unused)
+        n_tokens = n_prompt + n_answers
+        usd = cost_usd(self.explainer, self.settings, n_prompt, n_answers)
         return (self.budget_tokens is not None and n_tokens > self.budget_tokens) or (
             self.budget_usd is not None and usd is not None and usd > self.budget_usd
         )
@@ -107,6 +116,7 @@ def estimate_batch(session: Session, order: BatchOrder, counter: TokenCounter, t
         counter=counter.name,
         n_prompt_tokens=prompts.n_tokens,
         n_answer_tokens_at_most=n_answer_tokens,
+        n_set_aside=prompts.n_set_aside,
         earlier=earlier,
         usd_at_most=cost_usd(checked.explainer, settings, prompts.n_tokens, n_answer_tokens),
         usd_likely=cost_usd(checked.explainer, settings, prompts.n_tokens, n_likely),
@@ -130,11 +140,13 @@ def _checked(session: Session, order: BatchOrder) -> CheckedOrder:
 
 @dataclass(frozen=True)
 class _CountedPrompts:
-    """n_tokens: of all prompts, those that were not built counted as their method's mean."""
+    """n_tokens: of all prompts, those that were not built counted as their method's mean. n_set_aside: the most that a
+    call reserves beyond what its prompt is counted as."""
 
     n_built: int
     n_too_long: int
     n_tokens: int
+    n_set_aside: int
 
 
 def _counted_prompts(
@@ -144,34 +156,36 @@ def _counted_prompts(
     by_method: defaultdict[str, list[OneExplanation]] = defaultdict(list)
     for one in asked:
         by_method[one.method].append(one)
-    n_built = n_too_long = 0
+    n_built = n_too_long = n_set_aside = 0
     n_tokens = 0.0
     if not asked:
-        return _CountedPrompts(0, 0, 0)
+        return _CountedPrompts(0, 0, 0, 0)
     pack = pack_of(order.settings)
     for method, wanted in by_method.items():
         n_sampled = min(len(wanted), max(1, MOST_PROMPTS_BUILT // len(by_method)))
         sampled = random.Random(f"{SEED}:{method}").sample(wanted, n_sampled)
-        lengths = [_prompt_length(session, order.settings, pack, one, counter) for one in sampled]
-        fitting = [length for length in lengths if length is not None]
+        prompts = [_prompt(session, order.settings, pack, one, counter) for one in sampled]
+        fitting = [counter.n_tokens(prompt) for prompt in prompts if prompt is not None]
+        if order.explainer.kind == OPENAI:
+            beyond = (counter.n_tokens_at_most(prompt) - counter.n_tokens(prompt) for prompt in prompts if prompt)
+            n_set_aside = max(n_set_aside, *beyond, 0)
         n_built += n_sampled
         n_too_long += n_sampled - len(fitting)
         # What is too long is never sent.
         n_tokens += len(wanted) * sum(fitting) / n_sampled
-    return _CountedPrompts(n_built, n_too_long, round(n_tokens))
+    return _CountedPrompts(n_built, n_too_long, round(n_tokens), n_set_aside)
 
 
-def _prompt_length(
+def _prompt(
     session: Session, settings: ExplainerSettings, pack: PromptPack, one: OneExplanation, counter: TokenCounter
-) -> int | None:
-    """Tokens of a prompt; None when it does not fit into the context."""
+) -> Sequence[ChatMessage] | None:
+    """None when it does not fit into the context."""
     shown = shown_neuron(session, session.get_one(Neuron, one.neuron_id), settings)
     n_at_most = settings.n_context - settings.max_tokens
     try:
-        prompt = build_prompt_within(prompt_method(one.method), pack, shown, counter.n_tokens, n_at_most)
+        return build_prompt_within(prompt_method(one.method), pack, shown, counter.n_tokens, n_at_most)
     except PromptTooLong:
         return None
-    return counter.n_tokens(prompt)
 
 
 def _earlier_answers(session: Session, explainer: Explainer) -> EarlierAnswers | None:

@@ -44,8 +44,8 @@ class NewBatchForm(BaseModel):
     """The form of a new batch as typed, so that it can be shown again beside what was wrong with it.
 
     neuron_choice: one of CHOICES. n_per_layer, layers, seed: of those that take some of each layer. n_neurons: of the
-    top of the whole model. threshold, metric, score_method: of those by score. neuron_set: a saved set's name.
-    csv_text: of a list. save_set: a name to keep the neurons under, or nothing.
+    top of the whole model. threshold, metric, score_method, score_scorer: of those by score. neuron_set: a saved
+    set's name. csv_text: of a list. save_set: a name to keep the neurons under, or nothing.
     Settings that are left empty have their default.
     """
 
@@ -59,12 +59,13 @@ class NewBatchForm(BaseModel):
     side: str = "positive"
     neuron_choice: str = ClearPeaks.kind
     n_per_layer: str = "1"
-    n_neurons: str = "1000"
+    n_neurons: str = "20"
     layers: str = ""
     seed: str = "0"
     threshold: str = str(DEFAULT_THRESHOLD)
     metric: str = DEFAULT_METRIC
     score_method: str = ""
+    score_scorer: str = ""
     neuron_set: str = ""
     csv_text: str = ""
     save_set: str = ""
@@ -73,6 +74,8 @@ class NewBatchForm(BaseModel):
     requests_per_minute: str = ""
     tokens_per_minute: str = ""
     n_in_flight: str = "8"
+    timeout_seconds: str = "60"
+    n_context: str = "4097"
     prompt_pack: str = "default"
     excerpts: str = "every4th"
     n_excerpts: str = "5"
@@ -102,15 +105,15 @@ class NewBatchForm(BaseModel):
                 return SavedSet(self.neuron_set.strip())
             case TopNeurons.kind:
                 n = whole_number(self.n_neurons, "neurons of the model", 1, MOST_NEURONS)
-                return TopNeurons(n, self.metric.strip(), self.score_method.strip() or None)
+                return TopNeurons(n, self.metric.strip(), self.score_method.strip() or None, self.score_scorer.strip())
         return self._of_each_layer()
 
     def _of_each_layer(self) -> NeuronChoice:
         per_layer = whole_number(self.n_per_layer, "neurons per layer", 1, MOST_PER_LAYER)
         layers = layer_numbers(self.layers)
-        metric, method = self.metric.strip(), self.score_method.strip() or None
+        score = self.metric.strip(), self.score_method.strip() or None, self.score_scorer.strip()
         if self.neuron_choice == TopPerLayer.kind:
-            return TopPerLayer(per_layer, layers, metric, method)
+            return TopPerLayer(per_layer, layers, *score)
         seed = whole_number(self.seed, "seed", 0, LARGEST_SEED)
         match self.neuron_choice:
             case ClearPeaks.kind:
@@ -119,7 +122,7 @@ class NewBatchForm(BaseModel):
                 return RandomNeurons(per_layer, layers, seed)
             case RandomInterpretable.kind:
                 threshold = typed_decimal(self.threshold, "threshold")
-                return RandomInterpretable(per_layer, layers, seed, threshold, metric, method)
+                return RandomInterpretable(per_layer, layers, seed, threshold, *score)
         raise InvalidInput(f"choice of neurons {self.neuron_choice!r}; expected one of {', '.join(CHOICES)}")
 
     def explainer_settings(self) -> ExplainerSettings:
@@ -132,6 +135,8 @@ class NewBatchForm(BaseModel):
             "requests_per_minute",
             "tokens_per_minute",
             "n_in_flight",
+            "timeout_seconds",
+            "n_context",
             "prompt_pack",
             "excerpts",
             "n_excerpts",

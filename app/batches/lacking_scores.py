@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session, aliased
 
 from app.batches.models import RUNNING, Batch
 from app.errors import InvalidInput
+from app.explanations.failures import UNSUPPORTED
 from app.explanations.methods import REFERENCE, table_order
 from app.explanations.models import DONE, FAILED, QUEUED, Explanation, Score
+from app.explanations.scoring.evidence import reference_explainers
 from app.explanations.scoring.settings import ADACS, ScorerSettings, checked_model, scorer_name
 from app.neurons.models import ActivationRow, Neuron, NeuronSetMember, SubjectModel
 from app.neurons.reading import subject_named
@@ -39,24 +41,29 @@ class ScoreOrder:
 
 @dataclass(frozen=True)
 class LackingScore:
-    """A score that somebody has to make. score_id: of the row that is there already; None: none is."""
+    """A score that somebody has to make. score_id: of the row that is there already; None: none is.
+
+    needs_new_answers: what was answered before came to nothing.
+    """
 
     explanation_id: int
     score_id: int | None
-    has_failed: bool
+    needs_new_answers: bool
 
 
 @dataclass(frozen=True)
 class WantedScores:
     """What an order of scores comes to.
 
-    model, scorer: checked, and as the scores name it. methods: of the explanations meant, in the order of tables.
+    model, scorer: checked, and as the scores name it. settings: with the explainer of the references.
+    methods: of the explanations meant, in the order of tables.
     n_asked_for: explanations meant. n_without_activations: left out, because nothing is recorded of their neurons.
     """
 
     subject: SubjectModel
     model: str
     scorer: str
+    settings: ScorerSettings
     methods: Sequence[str]
     lacking: Sequence[LackingScore]
     n_asked_for: int
@@ -71,15 +78,18 @@ def wanted_scores(session: Session, order: ScoreOrder) -> WantedScores:
     """The scores an order means, neuron by neuron.
 
     A score that is there is reused, an undefined one too; one that failed, or that no batch works on, is lacking. An
-    AdaCS that was undefined for want of a reference is lacking as soon as there is one. Metrics that read excerpts
-    leave neurons alone of which no activations are stored: their scores would stay undefined once they come.
-    Errors: UnknownName (subject, neuron set), InvalidInput (a model that cannot measure this, nothing to score).
+    AdaCS that was undefined for want of a reference is lacking as soon as there is one. One that a server did not
+    support is lacking too, for another server may. Metrics that read excerpts leave neurons alone of which no
+    activations are stored: their scores would stay undefined once they come.
+    Errors: UnknownName (subject, neuron set, prompt pack), InvalidInput (a model that cannot measure this, references
+    by several explainers of which none is named, nothing to score).
     """
     subject = subject_named(session, order.subject_name)
     model = checked_model(order.settings, order.model)
     scorer = scorer_name(order.settings, model)
     set_id = None if order.neuron_set is None else find_set(session, subject, order.neuron_set).id
-    rows = session.execute(_explanations(subject, order, scorer, set_id)).all()
+    settings = _with_reference_explainer(session, subject, order.settings)
+    rows = session.execute(_explanations(subject, order, settings, scorer, set_id)).all()
     scorable = [row for row in rows if row.has_evidence]
     if not scorable:
         raise InvalidInput(_nothing_to_score(subject, order, n_found=len(rows)))
@@ -87,17 +97,33 @@ def wanted_scores(session: Session, order: ScoreOrder) -> WantedScores:
         subject=subject,
         model=model,
         scorer=scorer,
+        settings=settings,
         methods=sorted({row.method for row in scorable}, key=table_order),
         lacking=[
-            LackingScore(row.id, row.score_id, row.score_status == FAILED) for row in scorable if _is_lacking(row)
+            LackingScore(row.id, row.score_id, row.score_status == FAILED or row.is_unsupported)
+            for row in scorable
+            if _is_lacking(row)
         ],
         n_asked_for=len(scorable),
         n_without_activations=len(rows) - len(scorable),
     )
 
 
+def _with_reference_explainer(session: Session, subject: SubjectModel, settings: ScorerSettings) -> ScorerSettings:
+    """AdaCS compares all explanations of a batch with references by one explainer. Errors: InvalidInput."""
+    if settings.metric != ADACS or settings.reference_explainer is not None:
+        return settings
+    explainers = reference_explainers(session, subject.id)
+    if len(explainers) > 1:
+        raise InvalidInput(
+            f"{subject.name!r} has reference explanations by several explainers, and scores against one are not "
+            f"comparable with those against another; expected one named as the reference: {', '.join(explainers)}"
+        )
+    return settings.model_copy(update={"reference_explainer": next(iter(explainers), None)})
+
+
 def _explanations(
-    subject: SubjectModel, order: ScoreOrder, scorer: str, set_id: int | None
+    subject: SubjectModel, order: ScoreOrder, settings: ScorerSettings, scorer: str, set_id: int | None
 ) -> sa.Select[*tuple[Any, ...]]:
     """Every done explanation that is meant, with its score by this scorer where there is one."""
     is_adacs = order.settings.metric == ADACS
@@ -109,9 +135,10 @@ def _explanations(
             Score.id.label("score_id"),
             Score.status.label("score_status"),
             Score.value.is_not(None).label("has_value"),
+            sa.func.coalesce(Score.reason.startswith(UNSUPPORTED), sa.false()).label("is_unsupported"),
             Batch.status.label("batch_status"),
             sa.literal(True).label("has_evidence") if is_adacs else has_records.label("has_evidence"),
-            (_has_reference(order.settings) if is_adacs else sa.literal(False)).label("has_reference"),
+            (_has_reference(settings) if is_adacs else sa.literal(False)).label("has_reference"),
         )
         .join(Neuron, Neuron.id == Explanation.neuron_id)
         .outerjoin(
@@ -154,7 +181,7 @@ def _is_lacking(row: sa.Row[*tuple[Any, ...]]) -> bool:
         return True
     if row.score_status == QUEUED:
         return row.batch_status not in (QUEUED, RUNNING)
-    return bool(row.has_reference) and not row.has_value
+    return bool(row.is_unsupported) or (bool(row.has_reference) and not row.has_value)
 
 
 def _nothing_to_score(subject: SubjectModel, order: ScoreOrder, n_found: int) -> str:

@@ -76,6 +76,17 @@ def hand_over_waiting(settings: Settings, database: Database) -> None:
         hand_over(settings, batch)
 
 
+def queue_interrupted_again(settings: Settings, database: Database) -> None:
+    """Queues running batches again that no job is about any more: the one that planned them was interrupted."""
+    with database.reading() as session:
+        # Asked before the jobs: a batch that ends meanwhile is no longer running when it is to be queued.
+        running = life.running_batch_ids(session)
+    interrupted = set(running) - jobs.batches_with_jobs(settings.jobs_database_url) if running else set()
+    for batch_id in sorted(interrupted):
+        with database.writing() as session:
+            life.queue_running(session, batch_id)
+
+
 def pause(database: Database, batch_id: int) -> None:
     """Lets calls under way end, and makes no further one. Errors: UnknownName, Conflict."""
     with database.writing() as session:

@@ -20,7 +20,6 @@ from app.errors import Conflict, InvalidInput, UnknownName
 from app.explanations.models import DONE, FAILED, QUEUED
 
 UNDER_WAY = (QUEUED, RUNNING)
-ENDED = (DONE, FAILED, CANCELLED)
 LARGEST_NUMBER_OF_TOKENS = 2**63 - 1
 
 
@@ -35,6 +34,15 @@ def find_batch(session: Session, batch_id: int) -> Batch:
 def queued_batch_ids(session: Session) -> list[int]:
     """Batches that no worker has begun, or gone on with, oldest first."""
     return list(session.scalars(sa.select(Batch.id).where(Batch.status == QUEUED).order_by(Batch.id)))
+
+
+def running_batch_ids(session: Session) -> list[int]:
+    return list(session.scalars(sa.select(Batch.id).where(Batch.status == RUNNING).order_by(Batch.id)))
+
+
+def queue_running(session: Session, batch_id: int) -> bool:
+    """Queues a running batch that nobody works on, under its next submission; False when it was not running."""
+    return _queue_again(session, batch_id, [RUNNING])
 
 
 def start_batch(session: Session, batch_id: int, submission: int = 0) -> list[int]:
@@ -60,6 +68,19 @@ def finish_batch_if_complete(session: Session, batch_id: int) -> bool:
     return _change(
         session, batch_id, [RUNNING, PAUSED], ~is_unfinished, status=DONE, failure=None, finished_at=utc_now()
     )
+
+
+def finish_taken_over(session: Session, subject_id: int, kind: str) -> None:
+    """Sets stopped batches of a subject model done of which later ones have taken over all that waited."""
+    table = row_type(kind)
+    is_unfinished = sa.exists().where(table.batch_id == Batch.id, table.status == QUEUED)
+    session.execute(
+        sa.update(Batch)
+        .where(Batch.subject_id == subject_id, Batch.kind == kind, Batch.status.in_((PAUSED, FAILED)), ~is_unfinished)
+        .values(status=DONE, failure=None, finished_at=utc_now())
+        .execution_options(synchronize_session=False)
+    )
+    session.expire_all()
 
 
 def fail_batch(session: Session, batch_id: int, reason: str) -> bool:
@@ -100,16 +121,19 @@ def retry_failed(session: Session, batch_id: int, reasons: Sequence[str] | None 
     """Asks again for the failed rows of a batch that is not under way; returns how many.
 
     The batch goes on, also with what it still lacked. reasons: only those that failed for one of them; None: all.
-    Nothing changes when none of them failed so. Errors: UnknownName; Conflict while the batch is under way.
+    Nothing changes when none of them failed so. Errors: UnknownName; Conflict while the batch is under way, and for a
+    cancelled one, which would go on with all that was cancelled.
     """
     batch = _locked(session, batch_id)
+    if batch.status == CANCELLED:
+        raise Conflict(f"batch {batch_id} is cancelled and cannot go on; order what it lacks as a new batch")
     if batch.status in UNDER_WAY:
         raise Conflict(
             f"batch {batch_id} is {batch.status}; its failures can be retried once it has ended or is paused"
         )
     n_back = failed_back_in_queue(session, batch, None if reasons is None else list(reasons))
     if n_back:
-        _queue_again(session, batch_id, [PAUSED, *ENDED])
+        _queue_again(session, batch_id, [PAUSED, DONE, FAILED])
     return n_back
 
 

@@ -94,6 +94,8 @@ class CallReservation(Base):
     """Of the PaidCall that it will become."""
     usd: Mapped[float]
     tokens: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    """When the call was begun, or last said that it is still under way: one that is silent for long is dead."""
 
 
 class CallAllowance(Base):

@@ -7,14 +7,20 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.batches.addresses import without_secret
+from app.batches.choosing import DEFAULT_METRIC
 from app.batches.forms import CHOICES, NewBatchForm
 from app.explanations.methods import METHOD_TITLES
 from app.explanations.methods.marking import CUTOFF_QUANTILES
+from app.explanations.models import Explanation, Score
 from app.explanations.prompt_packs.loading import shipped_packs
+from app.neurons.bare import has_activations
 from app.neurons.contexts import SubjectSummary
-from app.neurons.models import NeuronSet, SubjectModel
+from app.neurons.models import Neuron, NeuronSet, SubjectModel
 from app.neurons.queries import recorded_subjects
+from app.neurons.reading import subject_named
 from app.web.templating import PageContext
+
+N_TOP_OF_PAPER, N_TOP_OF_FEW = 1000, int(NewBatchForm().n_neurons)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,29 @@ class NewBatchPage(PageContext):
     form: NewBatchForm
     problem: str
     estimate: tuple[tuple[str, str], ...]
+
+
+def fresh_form(session: Session) -> NewBatchForm:
+    """The form as it opens: with a subject model that has activations, where there is one."""
+    subjects = [subject_named(session, summary.name) for summary in recorded_subjects(session)]
+    first = next((subject for subject in subjects if has_activations(session, subject)), None)
+    if first is None:
+        return NewBatchForm()
+    return NewBatchForm(subject=first.name, n_neurons=str(_n_top(session, first)))
+
+
+def _n_top(session: Session, subject: SubjectModel) -> int:
+    """As many of the best neurons as the paper takes, where so many are scored."""
+    scored = (
+        sa.select(Explanation.neuron_id)
+        .join(Score, Score.explanation_id == Explanation.id)
+        .join(Neuron, Neuron.id == Explanation.neuron_id)
+        .where(Neuron.subject_id == subject.id, Score.metric == DEFAULT_METRIC, Score.value.is_not(None))
+        .distinct()
+        .limit(N_TOP_OF_PAPER)
+    )
+    n_scored = session.scalar(sa.select(sa.func.count()).select_from(scored.subquery())) or 0
+    return N_TOP_OF_PAPER if n_scored == N_TOP_OF_PAPER else N_TOP_OF_FEW
 
 
 def new_batch_page(

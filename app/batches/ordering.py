@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.batches.choosing import NeuronChoice, choice_as_json, chosen_neurons, in_words
+from app.batches.choosing import NeuronChoice, choice_as_json, chosen_neurons, in_words, settled_choice
 from app.batches.launching import BatchOrder
 from app.batches.planning import SetToSave
 from app.explanations.explainers import ExplainerSettings
@@ -33,11 +33,12 @@ class BatchWish:
 
 def order_of(session: Session, wish: BatchWish) -> BatchOrder:
     """Errors: as chosen_neurons; InvalidInput for the name of a set."""
-    neuron_ids = chosen_neurons(session, wish.subject_name, wish.choice, wish.settings.side)
-    words = in_words(wish.choice)
+    choice = settled_choice(session, wish.subject_name, wish.choice, wish.settings.side)
+    neuron_ids = chosen_neurons(session, wish.subject_name, choice, wish.settings.side)
+    words = in_words(choice)
     save_as = None
     if wish.save_set is not None:
-        save_as = SetToSave(checked_set_name(wish.save_set), choice_as_json(wish.choice))
+        save_as = SetToSave(checked_set_name(wish.save_set), choice_as_json(choice))
         words = f"the set {save_as.name}: {words}"
     return BatchOrder(
         subject_name=wish.subject_name,

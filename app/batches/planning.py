@@ -14,7 +14,8 @@ from app.batches.lacking import (
     explanation_key,
     lacking_explanations,
 )
-from app.batches.models import Batch
+from app.batches.life import finish_taken_over
+from app.batches.models import EXPLANATIONS, Batch
 from app.batches.prices import check_budget, priced
 from app.batches.rows import BACK_IN_QUEUE
 from app.database import utc_now
@@ -123,6 +124,7 @@ def _enqueue(session: Session, batch: Batch, order: CheckedOrder) -> None:
         session.execute(sa.insert(Explanation), new_rows)
     if moved_rows:
         _move(session, moved_rows)
+        finish_taken_over(session, batch.subject_id, EXPLANATIONS)
     n_asked_for = len(order.methods) * len(order.neuron_ids) * order.n_samples
     batch.n_explanations = len(lacking)
     batch.n_reused = n_asked_for - len(lacking)

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.batches.life import find_batch
-from app.batches.models import RUNNING, Batch
+from app.batches.models import RUNNING, Batch, CallReservation
 from app.batches.rows import Row, row_type
 from app.database import utc_now
-from app.explanations.models import DONE, FAILED, QUEUED, Score
+from app.explanations.models import DONE, FAILED, QUEUED, Explanation, Score
 
 RATE_WINDOW = timedelta(minutes=1)
+MOST_REASONS = 20
 SHORTEST_WINDOW_SECONDS = 1.0
 """Rows that finish within one instant say nothing about the speed."""
 
@@ -27,7 +28,8 @@ class BatchProgress:
     n_explanations: rows to be made by this batch. n_reused: asked for, but made before or being made by another batch.
     n_queued, n_done, n_failed: of this batch's rows. n_undefined: of the done, scores that have a reason instead of a
     value. n_taken_over: those that a later batch has taken from it.
-    failures: how many failed for which reason, the most frequent first.
+    failures: how many failed for which reason, the most frequent first. commonest_failure: what most of them had to
+    say, where they said something. reasons: how many are undefined for which reason, the most frequent first.
     n_prompt_tokens, n_completion_tokens: of all finished rows whose server counts them.
     cost_usd: of the finished rows; None while the price of any of them is unknown.
     seconds: spent waiting for the model, summed over rows, also over those that ran side by side.
@@ -48,6 +50,8 @@ class BatchProgress:
     n_failed: int
     n_taken_over: int
     failures: dict[str, int]
+    commonest_failure: str | None
+    reasons: dict[str, int]
     n_prompt_tokens: int
     n_completion_tokens: int
     cost_usd: float | None
@@ -95,6 +99,8 @@ def batch_progress(session: Session, batch_id: int, now: datetime | None = None)
         n_failed=by_status[FAILED],
         n_taken_over=batch.n_explanations - by_status.total(),
         failures=failures,
+        commonest_failure=_commonest_failure(session, batch) if failures else None,
+        reasons=_reasons(session, batch) if any(row.n_undefined for row in rows) else {},
         n_prompt_tokens=sum(row.n_prompt_tokens or 0 for row in rows),
         n_completion_tokens=sum(row.n_completion_tokens or 0 for row in rows),
         cost_usd=None if has_unknown_cost else sum(row.cost_usd or 0.0 for row in rows),
@@ -108,6 +114,26 @@ def batch_progress(session: Session, batch_id: int, now: datetime | None = None)
         failure=batch.failure,
         remark=batch.remark,
     )
+
+
+def has_calls_under_way(session: Session, batch: Batch, now: datetime) -> bool:
+    """Whether answers still come in: calls are reserved, or something was finished within the last minute."""
+    table = row_type(batch.kind)
+    since = now - RATE_WINDOW
+    is_reserved = sa.exists().where(CallReservation.batch_id == batch.id, CallReservation.created_at > since)
+    has_finished = sa.exists().where(table.batch_id == batch.id, table.finished_at > since)
+    return bool(session.scalar(sa.select(sa.or_(is_reserved, has_finished))))
+
+
+def rows_and_failures(session: Session, batch_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """How many rows these batches have, and how many of them failed. batch_ids: no more than one statement can hold."""
+    counts: dict[int, tuple[int, int]] = {}
+    for table in (Explanation, Score):
+        n_failed = sa.func.sum(sa.case((table.status == FAILED, 1), else_=0))
+        query = sa.select(table.batch_id, sa.func.count(), n_failed).where(table.batch_id.in_(batch_ids))
+        for batch_id, n_rows, n in session.execute(query.group_by(table.batch_id)):
+            counts[batch_id] = (n_rows, n)
+    return counts
 
 
 def _progress_rows(session: Session, batch: Batch) -> Sequence[sa.Row[*tuple[Any, ...]]]:
@@ -127,6 +153,28 @@ def _progress_rows(session: Session, batch: Batch) -> Sequence[sa.Row[*tuple[Any
         .where(table.batch_id == batch.id)
         .group_by(table.status, table.failure)
     ).all()
+
+
+def _commonest_failure(session: Session, batch: Batch) -> str | None:
+    table = row_type(batch.kind)
+    return session.scalar(
+        sa.select(table.failure_detail)
+        .where(table.batch_id == batch.id, table.status == FAILED, table.failure_detail.is_not(None))
+        .group_by(table.failure_detail)
+        .order_by(sa.func.count().desc(), table.failure_detail)
+        .limit(1)
+    )
+
+
+def _reasons(session: Session, batch: Batch) -> dict[str, int]:
+    rows = session.execute(
+        sa.select(Score.reason, sa.func.count())
+        .where(Score.batch_id == batch.id, Score.reason.is_not(None))
+        .group_by(Score.reason)
+        .order_by(sa.func.count().desc(), Score.reason)
+        .limit(MOST_REASONS)
+    )
+    return {reason: n for reason, n in rows if reason is not None}
 
 
 def _n_undefined(table: type[Row]) -> sa.ColumnElement[int]:

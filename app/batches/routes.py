@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
 from app.batches import launching, life, pages
@@ -10,10 +10,11 @@ from app.batches.estimate_in_words import estimate_in_words
 from app.batches.estimating import estimate_batch
 from app.batches.forms import NewBatchForm, SentBudget, SentNewBatch
 from app.batches.models import PAUSED
-from app.batches.new_page import new_batch_page
+from app.batches.new_page import fresh_form, new_batch_page
 from app.batches.ordering import order_of
+from app.batches.progress import batch_progress
 from app.database import utc_now
-from app.errors import NeuronJuryError
+from app.errors import InvalidInput, NeuronJuryError
 from app.explanations.counting_here import counter_here
 from app.explanations.explainers import parse_explainer
 from app.web.dependencies import CurrentAdmin, SessionDep, SettingsDep
@@ -31,7 +32,7 @@ def list_batches(request: Request, session: SessionDep, _: CurrentAdmin) -> Resp
 
 @router.get("/new")
 def new_batch(request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
-    return page(request, new_batch_page(session, NewBatchForm()))
+    return page(request, new_batch_page(session, fresh_form(session)))
 
 
 # The batch is stored in a transaction of its own, not in the request's: it has to be there before workers hear of it.
@@ -73,11 +74,18 @@ def batch(batch_id: BatchId, request: Request, session: SessionDep, _: CurrentAd
 
 
 @router.get("/{batch_id}/progress")
-def progress(batch_id: BatchId, request: Request, session: SessionDep, _: CurrentAdmin) -> Response:
+def progress(
+    batch_id: BatchId,
+    request: Request,
+    session: SessionDep,
+    _: CurrentAdmin,
+    seen: Annotated[str, Query(max_length=20)] = "",
+) -> Response:
+    """seen: the state of the batch on the page that asks."""
     part = pages.batch_progress_part(session, batch_id)
     response = page(request, part)
-    if not part.batch.is_under_way:
-        # Only a page whose batch was under way asks for this: its buttons are no longer the right ones.
+    if not part.batch.is_followed or (part.batch.status == PAUSED) != (seen == PAUSED):
+        # Only a page whose batch was followed asks for this: its buttons are no longer the right ones.
         response.headers["HX-Refresh"] = "true"
     return response
 
@@ -103,8 +111,12 @@ def retry(
     reason: Annotated[str, Form(max_length=100)] = "",
 ) -> Response:
     """reason: only what failed for it; nothing asks for all that failed."""
-    n_retried = launching.retry_failed(settings, request.app.state.database, batch_id, [reason] if reason else None)
-    notice = f"{n_retried:,} asked again." if n_retried else "Nothing of this batch has failed so."
+    database = request.app.state.database
+    with database.reading() as session:
+        n_waiting = batch_progress(session, batch_id).n_queued
+    n_retried = launching.retry_failed(settings, database, batch_id, [reason] if reason else None)
+    waiting = f" The {n_waiting:,} that waited go on too." if n_waiting else ""
+    notice = f"{n_retried:,} asked again.{waiting}" if n_retried else "Nothing of this batch has failed so."
     return redirect(f"/batches/{batch_id}", notice=notice)
 
 
@@ -114,9 +126,13 @@ def raise_budget(
 ) -> Response:
     """A batch that waits for money goes on with it."""
     database = request.app.state.database
-    with database.writing() as session:
-        life.raise_budget(session, batch_id, form.usd(), form.tokens())
-        is_paused = life.find_batch(session, batch_id).status == PAUSED
+    try:
+        with database.writing() as session:
+            life.raise_budget(session, batch_id, form.usd(), form.tokens())
+            is_paused = life.find_batch(session, batch_id).status == PAUSED
+    except InvalidInput as error:
+        with database.reading() as session:
+            return page(request, pages.batch_page(session, batch_id, form, str(error)), status=400)
     if is_paused:
         launching.resume(settings, database, batch_id)
     return redirect(

@@ -11,14 +11,23 @@ from sqlalchemy.orm import Session
 
 from app.batches.lacking_scores import LackingScore, ScoreOrder, WantedScores, wanted_scores
 from app.batches.models import SCORES, Batch
-from app.batches.prices import check_budget, has_price, no_price, priced
+from app.batches.prices import has_price, no_price, priced
+from app.batches.score_planning import check_score_budget
 from app.batches.wording import counted, dollars, duration
-from app.explanations.explainers import NO_EXPLAINER, OPENAI, CallSettings, Explainer, cost_usd
+from app.explanations.explainers import NO_EXPLAINER, OPENAI, Explainer, cost_usd
 from app.explanations.methods.prompt import ChatMessage
 from app.explanations.models import DONE, Explanation, Score
 from app.explanations.scoring.evidence import Evidence, load_evidence
 from app.explanations.scoring.questions import ask_detection, ask_fuzzing, detection_questions, fuzzing_questions
-from app.explanations.scoring.settings import ADACS, DETECTION, FUZZING, scoring_model
+from app.explanations.scoring.settings import (
+    ADACS,
+    DETECTION,
+    FUZZING,
+    ONE_AT_A_TIME,
+    ScorerSettings,
+    scoring_model,
+    takes_tokens,
+)
 from app.explanations.token_counting import TokenCounter
 
 MOST_SCORES_SAMPLED = 40
@@ -27,12 +36,13 @@ SEED = 0
 
 @dataclass(frozen=True)
 class _PerScore:
-    """What one score takes in the mean. n_answer_tokens: at most. source: where that is known from, for people."""
+    """What one score takes in the mean; None where it is not known. n_answer_tokens: at most. source: where the tokens
+    are known from, for people."""
 
     n_calls: float | None
-    n_prompt_tokens: float
-    n_answer_tokens: float
-    source: str
+    n_prompt_tokens: float | None
+    n_answer_tokens: float | None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class ScoreEstimate:
 
     wanted: WantedScores
     model: Explainer
-    settings: CallSettings
+    settings: ScorerSettings
     n_calls: int | None
     n_prompt_tokens: int | None
     n_answer_tokens: int | None
@@ -69,10 +79,10 @@ def estimate_scores(session: Session, order: ScoreOrder, counter: TokenCounter, 
     wanted = wanted_scores(session, order)
     model = scoring_model(wanted.model) or NO_EXPLAINER
     settings = priced(session, model, order.settings, today)
-    check_budget(model, settings, order.budget_usd, order.budget_tokens)
+    check_score_budget(order, wanted, settings)
     n = len(wanted.lacking)
     per_score = None
-    if model is not NO_EXPLAINER and n:
+    if takes_tokens(settings, wanted.model) and n:
         per_score = _by_earlier_batch(session, wanted, order) or _by_questions(session, wanted, order, counter)
     if per_score is None:
         return ScoreEstimate(wanted, model, settings, None, None, None, "")
@@ -81,8 +91,8 @@ def estimate_scores(session: Session, order: ScoreOrder, counter: TokenCounter, 
         model,
         settings,
         n_calls=None if per_score.n_calls is None else round(n * per_score.n_calls),
-        n_prompt_tokens=round(n * per_score.n_prompt_tokens),
-        n_answer_tokens=round(n * per_score.n_answer_tokens),
+        n_prompt_tokens=None if per_score.n_prompt_tokens is None else round(n * per_score.n_prompt_tokens),
+        n_answer_tokens=None if per_score.n_answer_tokens is None else round(n * per_score.n_answer_tokens),
         source=per_score.source,
     )
 
@@ -95,7 +105,7 @@ def score_estimate_in_words(estimate: ScoreEstimate) -> tuple[tuple[str, str], .
     if wanted.n_without_activations:
         left_out = counted(wanted.n_without_activations, "explanation")
         lines.append(("Left out", f"{left_out} of neurons without stored activations"))
-    if estimate.model is NO_EXPLAINER:
+    if not takes_tokens(estimate.settings, wanted.model):
         return (*lines, ("Calls", "none: it is computed on the worker's machine"))
     if not wanted.lacking:
         return tuple(lines)
@@ -141,7 +151,8 @@ def _by_earlier_batch(session: Session, wanted: WantedScores, order: ScoreOrder)
 
 
 def _by_questions(session: Session, wanted: WantedScores, order: ScoreOrder, counter: TokenCounter) -> _PerScore | None:
-    """By building what some of the scores would ask; None for simulators, whose prompts only the worker knows."""
+    """By building what some of the scores would ask; of simulators, whose prompts only the worker knows, by counting
+    their calls."""
     sampled = _sample(wanted.lacking)
     explanations = [session.get_one(Explanation, one.explanation_id) for one in sampled]
     prompts: list[list[tuple[ChatMessage, ...]]]
@@ -150,13 +161,22 @@ def _by_questions(session: Session, wanted: WantedScores, order: ScoreOrder, cou
     elif order.settings.metric in (DETECTION, FUZZING):
         prompts = [_questions(one, load_evidence(session, one), order.settings.metric) for one in explanations]
     else:
-        return None
+        n_simulated = sum(_n_simulator_calls(load_evidence(session, one), order.settings) for one in explanations)
+        return _PerScore(n_simulated / len(sampled), None, None)
     n = len(sampled)
     n_calls = sum(len(chats) for chats in prompts) / n
     n_tokens = sum(counter.n_tokens(chat) for chats in prompts for chat in chats) / n
     n_answer = 0 if order.settings.metric == ADACS else n_calls * order.settings.max_tokens
     which = "all scores" if n == len(wanted.lacking) else f"{n} of the scores"
     return _PerScore(n_calls, n_tokens, n_answer, f"from what {which} ask, counted by {counter.name}")
+
+
+def _n_simulator_calls(evidence: Evidence, settings: ScorerSettings) -> int:
+    """One for each token, or one for each excerpt; those that a calibration is fitted on are simulated, too."""
+    excerpts = [*evidence.top, *evidence.random, *(evidence.calibration if settings.calibration != "none" else ())]
+    if settings.simulator == ONE_AT_A_TIME:
+        return sum(len(excerpt.record.tokens) for excerpt in excerpts)
+    return len(excerpts)
 
 
 def _sample(lacking: Sequence[LackingScore]) -> list[LackingScore]:

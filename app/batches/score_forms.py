@@ -42,19 +42,24 @@ class NewScoresForm(BaseModel):
     requests_per_minute: str = ""
     tokens_per_minute: str = ""
     n_in_flight: str = "8"
+    timeout_seconds: str = "60"
 
     def order(self) -> ScoreOrder:
         """Errors: InvalidInput, which names the field."""
         return ScoreOrder(
             subject_name=self.subject,
-            # The form hides the field then; what was typed for another metric before is not meant.
+            # The form hides these fields then; what was typed for another metric before is not meant.
             model=NO_MODEL if self.metric == LEXICAL else self.scorer,
             settings=self.settings(),
             methods=tuple(self.methods),
             explainers=tuple(name for part in self.explainers.split(",") if (name := part.strip())),
             neuron_set=self.neuron_set or None,
-            budget_usd=typed_decimal_or_none(self.budget_usd, "budget in dollars"),
-            budget_tokens=typed_whole_or_none(self.budget_tokens, "budget in tokens", 1, LARGEST_BUDGET),
+            budget_usd=None if self.metric == LEXICAL else typed_decimal_or_none(self.budget_usd, "budget in dollars"),
+            budget_tokens=(
+                None
+                if self.metric == LEXICAL
+                else typed_whole_or_none(self.budget_tokens, "budget in tokens", 1, LARGEST_BUDGET)
+            ),
         )
 
     def settings(self) -> ScorerSettings:
@@ -67,6 +72,7 @@ class NewScoresForm(BaseModel):
             "requests_per_minute": typed_decimal_or_none(self.requests_per_minute, "requests a minute"),
             "tokens_per_minute": typed_decimal_or_none(self.tokens_per_minute, "tokens a minute"),
             "n_in_flight": whole_number(self.n_in_flight, "calls at once", 1, MOST_IN_FLIGHT),
+            "timeout_seconds": typed_decimal(self.timeout_seconds or "60", "time-out"),
         }
         if self.metric == SIMULATION:
             chosen |= {

@@ -1,12 +1,14 @@
 """What a batch spends: what a call may cost is reserved before it, what it did cost is added after it. Calls nobody.
 
 A budget cannot be passed, however many workers ask: reservations are made under the lock of the batch's row, and what
-is spent, what is reserved and what the next call may cost at most never exceed the budget together.
+is spent, what is reserved and what the next call may cost at most never exceed the budget together. A reservation says
+every so often that its call is still under way: one that is silent for long is a dead worker's, and counts no more.
 
 All of this happens for every call, so the statements are built once, and rows are read without making objects of them.
 """
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,29 +16,45 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.batches.models import RUNNING, Batch, CallReservation, PaidCall
-from app.database import Base, utc_now
+from app.database import Base, UtcDateTime, utc_now
 from app.errors import NeuronJuryError
 
+SILENT_SECONDS = 60.0
+"""After which a reservation is taken for dead. By the clocks of the workers, which may differ by less than what is left
+of it between two signs of life."""
 _BATCH_ID: sa.BindParameter[int] = sa.bindparam("of_batch")
 _SUBMISSION: sa.BindParameter[int] = sa.bindparam("of_submission")
 _KEY: sa.BindParameter[bytes] = sa.bindparam("of_call")
+_SILENT_SINCE = sa.bindparam("silent_since", type_=UtcDateTime())
 _IS_WANTED = sa.and_(Batch.status == RUNNING, Batch.submission == _SUBMISSION)
 _LOOK_UP = sa.select(
     _IS_WANTED.label("is_wanted"),
     (Batch.budget_usd.is_not(None) | Batch.budget_tokens.is_not(None)).label("has_budget"),
     sa.select(PaidCall.answer).where(PaidCall.key == _KEY).scalar_subquery().label("answer"),
+    sa.exists()
+    .where(CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY)
+    .where(CallReservation.created_at <= _SILENT_SINCE)
+    .label("has_dead_reservation"),
 ).where(Batch.id == _BATCH_ID)
 _LOCK_BUDGET = (
     sa.select(Batch.budget_usd, Batch.budget_tokens, Batch.spent_usd, Batch.spent_tokens)
     .where(Batch.id == _BATCH_ID, _IS_WANTED)
     .with_for_update()
 )
-_RESERVED_BY_OTHERS = sa.select(
-    sa.func.coalesce(sa.func.sum(CallReservation.tokens), 0),
-    sa.func.coalesce(sa.func.sum(CallReservation.usd), 0.0),
-).where(CallReservation.batch_id == _BATCH_ID, CallReservation.key != _KEY)
+_OF_BATCH = CallReservation.batch_id == _BATCH_ID
+_RESERVED = sa.select(
+    sa.func.coalesce(sa.func.sum(CallReservation.tokens).filter(_OF_BATCH), 0).label("tokens"),
+    sa.func.coalesce(sa.func.sum(CallReservation.usd).filter(_OF_BATCH), 0.0).label("usd"),
+    sa.func.count().filter(CallReservation.key == _KEY).label("n_same_calls"),
+    sa.exists().where(PaidCall.key == _KEY).label("is_paid"),
+).where(CallReservation.created_at > _SILENT_SINCE)
 _DELETE_RESERVATION = sa.delete(CallReservation.__table__).where(  # type: ignore[arg-type]
     CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY
+)
+_RENEW_RESERVATION = (
+    sa.update(CallReservation.__table__)  # type: ignore[arg-type]
+    .where(CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY)
+    .values(created_at=sa.bindparam("now", type_=UtcDateTime()))
 )
 _ADD_SPENT = (
     sa.update(Batch.__table__)  # type: ignore[arg-type]
@@ -76,10 +94,14 @@ class Spent:
 
 @dataclass(frozen=True)
 class LookedUp:
-    """answer: what was paid for before, None when the call has to be made. has_budget: of the batch."""
+    """answer: what was paid for before, None when the call has to be made. has_budget: of the batch.
+
+    has_dead_reservation: a worker died over this call of the batch.
+    """
 
     answer: dict[str, Any] | None
     has_budget: bool
+    has_dead_reservation: bool = False
 
 
 def look_up(session: Session, batch_id: int, submission: int, key: bytes | None) -> LookedUp:
@@ -87,17 +109,18 @@ def look_up(session: Session, batch_id: int, submission: int, key: bytes | None)
 
     key: of the PaidCall; None for a call whose answer is not kept. Errors: BatchStopped.
     """
-    asked = {"of_batch": batch_id, "of_submission": submission, "of_call": key}
+    asked = {"of_batch": batch_id, "of_submission": submission, "of_call": key, "silent_since": _silent_since()}
     row = session.connection().execute(_LOOK_UP, asked).one_or_none()
     if row is None or not row.is_wanted:
         raise BatchStopped(f"batch {batch_id} is no longer to be worked on by this job")
-    return LookedUp(row.answer, row.has_budget)
+    return LookedUp(row.answer, row.has_budget, row.has_dead_reservation)
 
 
 def reserve(session: Session, batch_id: int, submission: int, key: bytes, estimate: Estimate) -> bool:
-    """Sets aside what a call may cost at most; asked again, the call replaces its own reservation.
+    """Sets aside what a call may cost at most; what a dead worker has reserved for the same call is replaced.
 
-    False when it fits only if other calls under way turn out cheaper than what is reserved for them: to be tried again.
+    False, to be looked up and tried again, when it fits only if other calls under way turn out cheaper than what is
+    reserved for them, and when the same call is under way, on behalf of whichever batch, or was answered meanwhile.
     Errors: BatchStopped; BudgetReached when it does not fit even then, or has no price while the budget is in dollars.
     Whatever it raises, it has changed nothing.
     """
@@ -109,14 +132,22 @@ def reserve(session: Session, batch_id: int, submission: int, key: bytes, estima
     if not budget.has_room(estimate, Spent(0, 0.0)):
         raise BudgetReached(budget.why_not(estimate))
     # Not in one statement with the lock: it has to see what was committed while this transaction waited.
-    tokens, usd = connection.execute(_RESERVED_BY_OTHERS, {"of_batch": batch_id, "of_call": key}).one()
+    asked = {"of_batch": batch_id, "of_call": key, "silent_since": _silent_since()}
+    reserved = connection.execute(_RESERVED, asked).one()
     # PostgreSQL adds up big integers to decimal numbers.
-    if not budget.has_room(estimate, Spent(int(tokens), float(usd))):
+    has_room = budget.has_room(estimate, Spent(int(reserved.tokens), float(reserved.usd)))
+    if reserved.n_same_calls or reserved.is_paid or not has_room:
         return False
-    amounts = {"usd": estimate.usd or 0.0, "tokens": estimate.tokens}
+    amounts = {"usd": estimate.usd or 0.0, "tokens": estimate.tokens, "created_at": utc_now()}
     insert = _insert(session, CallReservation).values(batch_id=batch_id, key=key, **amounts)
     connection.execute(insert.on_conflict_do_update(index_elements=["batch_id", "key"], set_=amounts))
     return True
+
+
+def renew(session: Session, batch_id: int, key: bytes) -> None:
+    """Says that a call with a reservation is still under way. Without a reservation it changes nothing."""
+    asked = {"of_batch": batch_id, "of_call": key, "now": utc_now()}
+    session.connection().execute(_RENEW_RESERVATION, asked)
 
 
 def settle(
@@ -181,6 +212,10 @@ class _Budget:
 
     def _has_tokens(self, estimate: Estimate, reserved: Spent) -> bool:
         return self.tokens is None or self.spent_tokens + reserved.tokens + estimate.tokens <= self.tokens
+
+
+def _silent_since() -> datetime:
+    return utc_now() - timedelta(seconds=SILENT_SECONDS)
 
 
 def _insert(session: Session, table: type[Base]) -> Any:

@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     return counted(days, "day") + (f" {hours} h" if hours else "")
 
 
+def as_a_sentence_begins(text: str) -> str:
+    """With a capital letter; the rest, which may be names, as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def counted(n: int, what: str) -> str:
     """1 call, 1,200 calls."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"

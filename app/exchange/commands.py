@@ -101,7 +101,8 @@ def import_(
     neuron-records, neuronpedia: activations, with explanations where there are any. simulation-results, delphi:
     explanations and scores of neurons that are here. puzzles: ours or in the published format, with their truths.
     paper-results, references, explanations: texts in CSV (explanations also as JSON lines); neurons that are not here
-    are made, and take activations that are imported later.
+    are made, and take activations that are imported later. A text that two files of paper-results have of one neuron
+    and method is one explanation.
 
     Whatever cannot be used is named on stderr with its file, line and reason; the rest is taken.
     """

@@ -101,5 +101,6 @@ def _add_truth(writer: ExplanationWriter, row: PaperRow, truth: str, truths: dic
     elif truths[row.index] != as_read:
         known = truths[row.index]
         raise InvalidInput(
-            f"the GT Explanation is {as_read!r}; expected {known!r}, which is true of puzzle {row.index}"
+            f"the GT Explanation is {as_read!r}; expected {known!r}, which is true of puzzle {row.index}; do the "
+            "file's ids count from 1? The first puzzle is 0 here"
         )

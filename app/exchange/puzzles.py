@@ -44,7 +44,8 @@ def import_puzzles(database: Database, path: Path, *, subject: str, report: Impo
     """
     read = list(_puzzles(path, report))
     with NeuronWriter(database, subject, report, PUZZLES) as neurons:
-        puzzles = _those_that_fit(database, subject, read, report)
+        truths = stored_truths(database, subject)
+        puzzles = _those_that_fit(database, subject, read, truths, report)
         for puzzle in puzzles:
             neurons.add(puzzle.neuron, puzzle.place)
     if not puzzles:
@@ -52,7 +53,11 @@ def import_puzzles(database: Database, path: Path, *, subject: str, report: Impo
     with ExplanationWriter(database, subject, report, makes_neurons=True, architecture=PUZZLES) as texts:
         for puzzle in puzzles:
             index = puzzle.neuron.index
-            texts.add(truth_of(index, puzzle.truth), puzzle.place)
+            # It is the one that is here, as shown: the paper's results may have brought it with another capital.
+            if index in truths:
+                report.n_already_there += 1
+            else:
+                texts.add(truth_of(index, puzzle.truth), puzzle.place)
             for number, text in enumerate(puzzle.falses):
                 texts.add(said_of_puzzle(index, FALSE, text, number), puzzle.place)
 
@@ -99,10 +104,14 @@ def _neuron(index: int, bands: Mapping[str, Sequence[ImportedRecord]]) -> Import
 
 
 def _those_that_fit(
-    database: Database, subject: str, puzzles: Sequence[PuzzleNeuron], report: ImportReport
+    database: Database,
+    subject: str,
+    puzzles: Sequence[PuzzleNeuron],
+    truths: Mapping[int, str],
+    report: ImportReport,
 ) -> list[PuzzleNeuron]:
-    """Without those under whose number another puzzle is here, which are reported."""
-    truths = stored_truths(database, subject)
+    """Without those under whose number another puzzle is here, which are reported. truths: of those that are here, as
+    shown, by index."""
     fitting = []
     for puzzle in puzzles:
         try:

@@ -8,9 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.explanations.methods import method_title, table_order
-from app.explanations.models import DONE, FAILED, Explanation, Score
+from app.explanations.models import DONE, FAILED, QUEUED, Explanation, Score
 from app.explanations.scoring.settings import METRIC_TITLES
 from app.neurons.contexts import ExplanationBeside, MethodBeside, ScoreBeside
+
+# By its name: batches lie above this layer.
+_BATCH = sa.table("batch", sa.column("id", sa.Integer), sa.column("status", sa.String))
+
+
+def _is_finished_or_to_be_made(row: type[Explanation] | type[Score]) -> sa.ColumnElement[bool]:
+    """Without what a cancelled or failed batch left queued: nobody makes that any more."""
+    has_ended = sa.exists().where(_BATCH.c.id == row.batch_id, _BATCH.c.status.in_(("cancelled", "failed")))
+    return sa.or_(row.status != QUEUED, ~has_ended)
 
 
 def explanations_beside(session: Session, neuron_id: int) -> tuple[MethodBeside, ...]:
@@ -28,7 +37,7 @@ def explanations_beside(session: Session, neuron_id: int) -> tuple[MethodBeside,
             Explanation.text,
             Explanation.failure,
         )
-        .where(Explanation.neuron_id == neuron_id)
+        .where(Explanation.neuron_id == neuron_id, _is_finished_or_to_be_made(Explanation))
         .order_by(Explanation.explainer, Explanation.prompt_pack, Explanation.side.desc(), Explanation.sample_number)
     ).all()
     scores = _scores(session, neuron_id) if rows else {}
@@ -47,7 +56,7 @@ def _scores(session: Session, neuron_id: int) -> dict[int, list[ScoreBeside]]:
     rows = session.execute(
         sa.select(Score.explanation_id, Score.id, Score.metric, Score.scorer, Score.value, Score.reason, Score.failure)
         .join(Explanation, Explanation.id == Score.explanation_id)
-        .where(Explanation.neuron_id == neuron_id)
+        .where(Explanation.neuron_id == neuron_id, _is_finished_or_to_be_made(Score))
         .order_by(Score.metric, Score.scorer)
     )
     scores: dict[int, list[ScoreBeside]] = defaultdict(list)

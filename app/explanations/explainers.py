@@ -66,7 +66,7 @@ class CallSettings(BaseModel):
     n_in_flight: int = Field(8, ge=1, le=256, description="Calls to a server at once; a local model takes one by one.")
     requests_per_minute: float | None = Field(None, gt=0, description="Of all workers together; None: no limit known.")
     tokens_per_minute: float | None = Field(None, gt=0, description="Prompt and answer, of all workers together.")
-    timeout_seconds: float = Field(60, gt=0, description="How long one call may wait for the server's answer.")
+    timeout_seconds: float = Field(60, gt=0, le=3600, description="How long one call may wait for the server's answer.")
     n_retries: int = Field(6, ge=0, le=20, description="Further tries after a rate limit or a lost connection.")
     ordered_for: str | None = Field(None, max_length=500, description="The choice of neurons, for people to read.")
 

@@ -18,6 +18,7 @@ from app.explanations.methods.skeleton import build_prompt_within
 from app.explanations.prompt_packs.loading import shipped_packs
 from app.explanations.showing import pack_of, shown_neuron
 from app.explanations.token_counting import TokenCounter
+from app.neurons.bare import is_bare
 from app.neurons.contexts import NeuronPlace
 from app.neurons.models import Neuron
 from app.web.templating import PageContext
@@ -75,6 +76,7 @@ class PromptPage(PageContext):
 
     subject_name: of the subject model.
     place: which neuron.
+    is_bare: whether no activations of it are here, so that there is nothing to show to an explainer.
     has_negative_side: whether its very negative activations were looked for.
     form: what was chosen.
     methods: (name, title) of every method, in the paper's order.
@@ -88,6 +90,7 @@ class PromptPage(PageContext):
     template: ClassVar[str] = "explanations/prompt.html"
     subject_name: str
     place: NeuronPlace
+    is_bare: bool
     has_negative_side: bool
     form: PreviewForm
     methods: tuple[tuple[str, str], ...]
@@ -101,13 +104,15 @@ class PromptPage(PageContext):
 def prompt_page(session: Session, neuron: Neuron, form: PreviewForm, models_folder: Path) -> PromptPage:
     """A choice that makes no prompt is said on the page, beside the form to mend it with."""
     prompt, problem = None, ""
+    has_nothing = is_bare(session, neuron)
     try:
-        prompt = _prompt(session, neuron, form, models_folder)
+        prompt = None if has_nothing else _prompt(session, neuron, form, models_folder)
     except NeuronJuryError as error:
         problem = str(error)
     return PromptPage(
         subject_name=neuron.subject.name,
         place=NeuronPlace(neuron.layer, neuron.index),
+        is_bare=has_nothing,
         has_negative_side=neuron.q90_negative is not None,
         form=form,
         methods=tuple(METHOD_TITLES.items()),

@@ -2,6 +2,7 @@
 their prompts from here."""
 
 import numpy as np
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.explanations.explainers import ExplainerSettings
@@ -9,15 +10,16 @@ from app.explanations.methods.marking import CUTOFF_QUANTILES, DEFAULT_CUTOFF, p
 from app.explanations.methods.prompt import PromptPack, ShownNeuron
 from app.explanations.methods.splits import explain_ranks
 from app.explanations.prompt_packs.loading import load_pack, with_few_shots
-from app.neurons.models import Neuron
+from app.neurons.models import ActivationRow, Neuron
 from app.neurons.reading import load_records, load_strongest, stored_cutoff
-from app.neurons.records import NeuronRecords
+from app.neurons.records import BOTTOM, TOP, NeuronRecords, Side
 
 
 def shown_neuron(session: Session, neuron: Neuron, settings: ExplainerSettings) -> ShownNeuron:
     """The excerpts that the settings choose of a neuron, and its cutoff. On the negative side signs are turned."""
     # Of the dozens of records that are kept only those are read that are shown: a batch reads them for every call.
-    ranks = explain_ranks(settings.excerpts, settings.n_excerpts)
+    n_recorded = _n_strongest(session, neuron, settings.side)
+    ranks = explain_ranks(settings.excerpts, settings.n_excerpts, n_recorded)
     records = load_strongest(session, neuron.id, settings.side, ranks)
     maximum = ShownNeuron(records, 0.0).maximum
     return ShownNeuron(records, _cutoff(session, neuron, settings, maximum))
@@ -26,6 +28,13 @@ def shown_neuron(session: Session, neuron: Neuron, settings: ExplainerSettings) 
 def pack_of(settings: ExplainerSettings) -> PromptPack:
     """The words of the prompts. Errors: UnknownName, InvalidInput as load_pack and with_few_shots."""
     return with_few_shots(load_pack(settings.prompt_pack), settings.n_few_shots)
+
+
+def _n_strongest(session: Session, neuron: Neuron, side: Side) -> int:
+    """How many records of one side are kept; out of the primary key alone."""
+    band = BOTTOM if side == "negative" else TOP
+    here = (ActivationRow.neuron_id == neuron.id, ActivationRow.band == band)
+    return session.scalars(sa.select(sa.func.count()).select_from(ActivationRow).where(*here)).one()
 
 
 def _cutoff(session: Session, neuron: Neuron, settings: ExplainerSettings, shown_maximum: float) -> float:

@@ -69,7 +69,7 @@ def _scored(
 ) -> tuple[Table, ...]:
     sets = queries.neurons_compared(session, subject.id, set_name)
     found = blocks(queries.score_values(session, subject.id, [metric]), sets)
-    notes = queries.without_value(session, [subject.id], [metric]).notes
+    notes = queries.notes_without_value(session, subject.id, [metric], sets)
     return _with_differences(heading, found, notes)
 
 
@@ -85,7 +85,11 @@ def _table4(session: Session, subject: SubjectModel, _: str | None) -> tuple[Tab
         for puzzles in subjects
         for block in blocks(queries.score_values(session, puzzles.id, [queries.ADACS]), [Neurons(puzzles.name, None)])
     ]
-    notes = queries.without_value(session, [puzzles.id for puzzles in subjects], [queries.ADACS]).notes
+    notes = [
+        note
+        for puzzles in subjects
+        for note in queries.notes_without_value(session, puzzles.id, [queries.ADACS], [Neurons(puzzles.name, None)])
+    ]
     name = subjects[0].name if subjects else "puzzles"
     imported = "" if subjects else "neuronjury import puzzles default --subject puzzles\n"
     hint = "Have puzzles explained and scored like the neurons of any model."
@@ -98,25 +102,25 @@ def _table4(session: Session, subject: SubjectModel, _: str | None) -> tuple[Tab
 def _table6(session: Session, subject: SubjectModel, set_name: str | None) -> tuple[Table, ...]:
     hint = "Methods are ranked as soon as two of them have scores, or a study of them is closed."
     ranked = evaluations(session, subject, set_name)
-    return (rank_table(subject.name, ranked, [], hint, _score(subject.name, queries.SIMULATION)),)
+    return (rank_table(subject.name, ranked.found, ranked.notes, hint, _score(subject.name, queries.SIMULATION)),)
 
 
 def _table7(session: Session, subject: SubjectModel, _: str | None) -> tuple[Table, ...]:
     finished = finished_batches(session, subject.id)
-    n = finished.n_partial
-    notes = ["Answers that were paid for before are not counted again."]
-    if n:
-        notes.append(
-            f"{n:,} {'batch' if n == 1 else 'batches'} left out: a part of what was ordered was there already."
-        )
+    left_out = (
+        (finished.n_partial, "a part of what was ordered was there already"),
+        (finished.n_negative, "about negative activations, or about both sides"),
+    )
+    notes = [f"{n:,} {'batch' if n == 1 else 'batches'} left out: {why}." for n, why in left_out if n]
     hint = "It is made of batches that have finished."
-    shown = notes if finished.costs else notes[1:]
-    return (cost_table(subject.name, finished.costs, shown, hint, _explain(subject.name)),)
+    if finished.costs:
+        notes = ["Answers that were paid for before are not counted again.", *notes]
+    return (cost_table(subject.name, finished.costs, notes, hint, _explain(subject.name)),)
 
 
 def _figure3(session: Session, subject: SubjectModel, set_name: str | None) -> tuple[Table, ...]:
     chosen = None if set_name is None else queries.neurons_compared(session, subject.id, set_name)[0]
-    scored = queries.scored_neurons(session, subject.id, chosen)
+    scored = queries.scored_neurons(session, subject, chosen)
     command = _score(subject.name, queries.SIMULATION)
     return figure3_tables(subject.name, subject.n_layers, scored, SCORE_FIRST, command)
 

@@ -16,13 +16,15 @@ N_STEPS_PER_ONE = round(1 / SCORE_STEP)
 
 @dataclass(frozen=True)
 class ScoredNeurons:
-    """A set and its scores. name: of the set. layers, scores: shape (neurons,). n_without: members without a score."""
+    """A set and its scores. name: of the set. layers, scores: shape (neurons,). n_without: members without a score.
+    other_scorers: whose scores are not shown."""
 
     name: str
     score: str
     layers: Ids
     scores: Floats
     n_without: int
+    other_scorers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ def figure3_tables(subject: str, n_layers: int, scored: ScoredNeurons, hint: str
     n = len(scored.scores)
     caption = f"{scored.name}: {n:,} neuron{'' if n == 1 else 's'}. Score: {scored.score}."
     notes = [f"{scored.n_without:,} of the set have no score and are left out."] if scored.n_without else []
+    if scored.other_scorers:
+        notes.append(f"Not shown: scores by {', '.join(scored.other_scorers)}.")
     neurons = Column("n_neurons", "Neurons", "count")
     by_layer = Table(
         name="figure3-layers",

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from app.findings.table import Cell, Column, Estimate, Table, shown
+from app.findings.table import Cell, Column, Estimate, Range, Table, shown
 from app.studies.results.export import csv_line
 
 _LATEX = {
@@ -23,47 +23,72 @@ _IN_LATEX = re.compile("|".join(map(re.escape, _LATEX)))
 
 
 def as_csv(table: Table) -> str:
-    """One line per row, its header first. An estimate takes three columns: `name`, `name_sem`, `name_n`."""
-    header = [name for column in table.columns for name in _csv_names(column)]
+    """One line per row, its header first. An estimate takes three columns: `name`, `name_sem`, `name_n`; a range
+    `name_min` and `name_max`. A method that is called like another column has the prefix `method_`."""
     lines = (
         [value for column, cell in zip(table.columns, row, strict=True) for value in _csv_cells(column, cell)]
         for row in table.rows
     )
-    return csv_line(header) + "".join(map(csv_line, lines))
+    return csv_line(_csv_header(table.columns)) + "".join(map(csv_line, lines))
 
 
-def _csv_names(column: Column) -> list[str]:
-    endings = ("", "_sem", "_n") if column.kind == "estimate" else ("",)
-    return [column.name + ending for ending in endings]
+def _csv_header(columns: Sequence[Column]) -> list[str]:
+    header = [_csv_names(column.name, column) for column in columns]
+    taken = {name for column, names in zip(columns, header, strict=True) if not column.is_method for name in names}
+    for index, column in enumerate(columns):
+        name = column.name
+        while column.is_method and not taken.isdisjoint(header[index]):
+            name = f"method_{name}"
+            header[index] = _csv_names(name, column)
+        taken.update(header[index])
+    return [name for names in header for name in names]
+
+
+_ENDINGS = {"estimate": ("", "_sem", "_n"), "range": ("_min", "_max")}
+
+
+def _csv_names(name: str, column: Column) -> list[str]:
+    return [name + ending for ending in _ENDINGS.get(column.kind, ("",))]
 
 
 def _csv_cells(column: Column, cell: Cell) -> list[str | int | float | None]:
     if isinstance(cell, Estimate):
         return [cell.value, cell.sem, cell.n]
-    return [cell, *[None] * (len(_csv_names(column)) - 1)]
+    if isinstance(cell, Range):
+        return [cell.smallest, cell.largest]
+    return [cell, *[None] * (len(_csv_names("", column)) - 1)]
 
 
 def as_json(tables: Sequence[Table]) -> str:
-    """An array with an object per table; rows are objects by the columns' names, estimates `{value, sem, n}`."""
+    """An array with an object per table; rows are objects by the columns' names, estimates `{value, sem, n}`, ranges
+    `{min, max}`. What methods have stands in an object of its own, `methods`: they may be called like a column."""
     return json.dumps([_json_table(table) for table in tables], indent=2, ensure_ascii=False) + "\n"
 
 
 def _json_table(table: Table) -> dict[str, Any]:
-    names = [column.name for column in table.columns]
     return {
         "name": table.name,
         "number": table.number,
         "title": table.title,
         "subject": table.subject,
         "caption": table.caption,
-        "columns": {column.name: column.title for column in table.columns},
-        "rows": [dict(zip(names, map(_json_cell, row), strict=True)) for row in table.rows],
+        "columns": _by_name(table.columns, [column.title for column in table.columns]),
+        "rows": [_by_name(table.columns, list(map(_json_cell, row))) for row in table.rows],
         "notes": list(table.notes),
     }
 
 
+def _by_name(columns: Sequence[Column], values: Sequence[Any]) -> dict[str, Any]:
+    named = list(zip(columns, values, strict=True))
+    of_methods = {column.name: value for column, value in named if column.is_method}
+    others = {column.name: value for column, value in named if not column.is_method}
+    return others | ({"methods": of_methods} if of_methods else {})
+
+
 def _json_cell(cell: Cell) -> Any:
-    return {"value": cell.value, "sem": cell.sem, "n": cell.n} if isinstance(cell, Estimate) else cell
+    if isinstance(cell, Estimate):
+        return {"value": cell.value, "sem": cell.sem, "n": cell.n}
+    return {"min": cell.smallest, "max": cell.largest} if isinstance(cell, Range) else cell
 
 
 def as_latex(table: Table) -> str:

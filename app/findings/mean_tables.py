@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from app.explanations.methods import METHOD_TITLES, method_title
 from app.findings.paired import differences
-from app.findings.table import Cell, Column, Table
-from app.findings.values import Block, ByMethod, estimate, in_table_order, matched
+from app.findings.table import Cell, Column, Range, Table
+from app.findings.values import Block, ByMethod, estimate, in_table_order
 
 ORIGINAL = next(iter(METHOD_TITLES))
 OF_NEURONS = (
@@ -14,7 +14,7 @@ OF_NEURONS = (
     "by one method are averaged first."
 )
 OF_PAIRS = (
-    "Over the neurons that all methods of the row's comparison have: mean difference, its 95 % interval, and the "
+    "Over the neurons that both methods have: mean difference, its 95 % interval, and the "
     "probability by a paired sign-flip test, as it is and corrected (Holm) for all pairs of the comparison."
 )
 CONDITION = (
@@ -53,13 +53,13 @@ class Heading:
 def mean_table(heading: Heading, found: Sequence[Block], notes: Sequence[str]) -> Table:
     """Tables 2, 3 and 4."""
     methods = in_table_order({method for block in found for method in block.methods})
-    columns = (*CONDITION, Column("n", "n"), *(_method_column(method, 4) for method in methods))
+    columns = (*CONDITION, Column("n", "n", "range"), *(_method_column(method, 4) for method in methods))
     rows = [(*_condition_cells(block), _n(block.methods), *_estimates(block, methods)) for block in found]
     return _table(heading, columns, rows, notes, OF_NEURONS)
 
 
 def difference_table(heading: Heading, found: Sequence[Block], notes: Sequence[str]) -> Table:
-    """All pairs of methods of each block, on the neurons that all its methods have."""
+    """All pairs of methods of each block, each on the neurons that both have."""
     rows = [row for block in found for row in _difference_rows(block)]
     return Table(
         name=f"{heading.name}-differences",
@@ -103,7 +103,7 @@ def _table(
 
 
 def _method_column(method: str, decimals: int) -> Column:
-    return Column(method, method_title(method), "estimate", decimals)
+    return Column(method, method_title(method), "estimate", decimals, is_method=True)
 
 
 def _condition_cells(block: Block) -> tuple[str, ...]:
@@ -111,10 +111,10 @@ def _condition_cells(block: Block) -> tuple[str, ...]:
     return (block.neurons, condition.scorer, condition.explainer, condition.prompt_pack)
 
 
-def _n(methods: ByMethod) -> str:
+def _n(methods: ByMethod) -> Range:
     """How many neurons; from the fewest to the most, where methods differ."""
-    counts = sorted({len(values.values) for values in methods.values()})
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]}–{counts[-1]}"
+    counts = [len(values.values) for values in methods.values()]
+    return Range(min(counts), max(counts))
 
 
 def _estimates(block: Block, methods: Sequence[str]) -> list[Cell]:
@@ -122,21 +122,20 @@ def _estimates(block: Block, methods: Sequence[str]) -> list[Cell]:
 
 
 def _difference_rows(block: Block) -> list[tuple[Cell, ...]]:
-    names, values, n_left_out = matched(block.methods)
     return [
         (
             *_condition_cells(block),
             method_title(one.method),
             method_title(one.other),
             one.n,
-            n_left_out,
+            one.n_left_out,
             one.mean,
             one.low,
             one.high,
             one.p,
             one.p_holm,
         )
-        for one in differences(names, values)
+        for one in differences(block.methods)
     ]
 
 

@@ -5,13 +5,14 @@ The test flips the signs of the differences: if two methods are equally good, a 
 because neurons whose two descriptions are identical (d = 0, one in twenty in the paper) need no rule of their own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from scipy import stats
 
-from app.findings.values import Floats
+from app.findings.values import ByMethod, Floats, in_table_order, matched
 
 MOST_ENUMERATED = 12
 """Up to so many neurons all 2^n sign patterns are gone through."""
@@ -26,13 +27,15 @@ CONFIDENCE = 0.95
 class Difference:
     """One method minus another, over the same neurons.
 
-    mean: of the differences. low, high: 95 % interval of it (Student's t); None of a single neuron. p: two-sided, of
-    the sign-flip test; p_holm: corrected for all pairs of the family.
+    n: neurons that both have. n_left_out: those that one of them lacks. mean: of the differences. low, high: 95 %
+    interval of it (Student's t); None of a single neuron. p: two-sided, of the sign-flip test; p_holm: corrected for
+    all pairs of the family.
     """
 
     method: str
     other: str
     n: int
+    n_left_out: int
     mean: float
     low: float | None
     high: float | None
@@ -40,29 +43,29 @@ class Difference:
     p_holm: float
 
 
-def differences(names: list[str], values: Floats) -> list[Difference]:
-    """All pairs of methods, the later one minus the earlier one; empty without neurons or with a single method.
-
-    values: shape (neurons, methods), in the order of the names.
-    """
-    pairs = list(combinations(range(len(names)), 2))
-    if not pairs or not len(values):
-        return []
-    each = np.stack([values[:, later] - values[:, earlier] for earlier, later in pairs], axis=1)
-    probabilities = sign_flip(each)
-    corrected = holm(probabilities)
+def differences(methods: ByMethod) -> list[Difference]:
+    """All pairs of methods, the later one minus the earlier one, each pair over the neurons that both have; without
+    pairs that share none."""
+    found = []
+    for pair in combinations(in_table_order(set(methods)), 2):
+        _, values, n_left_out = matched({name: methods[name] for name in pair})
+        if len(values):
+            found.append((*pair, values[:, 1] - values[:, 0], n_left_out))
+    probabilities = _probabilities([each for _, _, each, _ in found])
     return [
-        Difference(
-            names[later],
-            names[earlier],
-            len(each),
-            float(each[:, index].mean()),
-            *_interval(each[:, index]),
-            float(probabilities[index]),
-            float(corrected[index]),
-        )
-        for index, (earlier, later) in enumerate(pairs)
+        Difference(later, earlier, len(each), n_left_out, float(each.mean()), *_interval(each), float(p), float(p_holm))
+        for (earlier, later, each, n_left_out), p, p_holm in zip(found, probabilities, holm(probabilities), strict=True)
     ]
+
+
+def _probabilities(pairs: Sequence[Floats]) -> Floats:
+    """Of the sign-flip test, one per pair. pairs: their differences, shape (neurons,) each."""
+    probabilities = np.empty(len(pairs))
+    # Pairs of as many neurons share their sign patterns, which take longer to draw than to use.
+    for n in {len(each) for each in pairs}:
+        alike = [index for index, each in enumerate(pairs) if len(each) == n]
+        probabilities[alike] = sign_flip(np.stack([pairs[index] for index in alike], axis=1))
+    return probabilities
 
 
 def sign_flip(each: Floats) -> Floats:

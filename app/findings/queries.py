@@ -6,19 +6,21 @@ methods are measured by.
 """
 
 from array import array
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.choosing_by_score import IMPORTED, ScoreWanted, scored, scorers_of
 from app.errors import InvalidInput, UnknownName
-from app.explanations.methods import FALSE, REFERENCE
+from app.explanations.methods import FALSE, REFERENCE, method_title
 from app.explanations.models import DONE, FAILED, Explanation, Score
 from app.findings.figure3 import ScoredNeurons
-from app.findings.values import ALL_NEURONS, ByCondition, Condition, Neurons, NeuronValues
+from app.findings.values import ALL_NEURONS, ByCondition, Condition, Ids, Neurons, NeuronValues, in_table_order
 from app.neurons.models import MLP, Neuron, NeuronSet, NeuronSetMember, SubjectModel
 from app.neurons.reading import is_readable, subject_named
 from app.neurons.records import POSITIVE
@@ -100,6 +102,12 @@ def is_explained(subject_id: int) -> sa.ColumnElement[bool]:
     )
 
 
+def explainers_of(subject_id: int) -> sa.Select[str]:
+    """A query for who explained neurons of this subject model, each once."""
+    query = sa.select(Explanation.explainer).distinct().select_from(Neuron)
+    return query.join(Explanation, Explanation.neuron_id == Neuron.id).where(is_explained(subject_id))
+
+
 def score_values(session: Session, subject_id: int, metrics: Collection[str]) -> ByCondition:
     """The mean score of each neuron by method, for every scorer, explainer and prompt pack. Undefined ones are out."""
     condition = (Score.metric, Score.scorer, Explanation.explainer, Explanation.prompt_pack)
@@ -155,45 +163,58 @@ def _averaged(ids: Iterable[int], values: Iterable[float]) -> NeuronValues:
     return NeuronValues(distinct, np.bincount(place, numbers[order]) / counts)
 
 
-@dataclass(frozen=True)
-class WithoutValue:
-    """Scores that no mean has. n_undefined: measured, and undefined. n_failed: came to nothing."""
-
-    n_undefined: int
-    n_failed: int
-
-    @property
-    def notes(self) -> list[str]:
-        """For people; empty where there is nothing to say."""
-        counts = ((self.n_undefined, "undefined"), (self.n_failed, "failed"))
-        return [f"{n:,} {words} score{'' if n == 1 else 's'} left out." for n, words in counts if n]
+UNDEFINED = "undefined"
+"""Measured, and there is no such number; other scores without a value failed: they came to nothing."""
 
 
-def without_value(session: Session, subject_ids: Sequence[int], metrics: Collection[str]) -> WithoutValue:
-    counts = [0, 0]
-    for subject_id in subject_ids:
-        undefined = sa.func.count().filter(Score.status == DONE, Score.value.is_(None))
-        failed = sa.func.count().filter(Score.status == FAILED)
-        row = session.execute(_scores_of(subject_id, metrics, undefined, failed)).one()
-        counts = [total + n for total, n in zip(counts, row, strict=True)]
-    return WithoutValue(*counts)
+def notes_without_value(
+    session: Session, subject_id: int, metrics: Collection[str], sets: Sequence[Neurons]
+) -> list[str]:
+    """How many scores no mean of a row has, and by which methods; for people. Rows without any have no note."""
+    words = sa.case((Score.status == DONE, UNDEFINED), else_=FAILED)
+    condition = (Explanation.explainer, Explanation.prompt_pack, words)
+    query = _scores_of(subject_id, metrics, Score.scorer, *condition, Explanation.method, Explanation.neuron_id)
+    without: dict[tuple[str, ...], dict[str, array[int]]] = defaultdict(lambda: defaultdict(lambda: array("q")))
+    is_lacking = sa.or_(Score.status == FAILED, sa.and_(Score.status == DONE, Score.value.is_(None)))
+    for *place, method, neuron_id in session.execute(query.where(is_lacking).execution_options(yield_per=ROWS_AT_ONCE)):
+        without[tuple(place)][method].append(neuron_id)
+    return [
+        note
+        for neurons in sets
+        for (*place, kind), methods in sorted(without.items())
+        if (note := _note_without_value([neurons.name, *place], kind, methods, neurons.ids))
+    ]
+
+
+def _note_without_value(
+    place: Sequence[str], kind: str, methods: Mapping[str, Sequence[int]], chosen: Ids | None
+) -> str:
+    counts = {
+        method: len(ids) if chosen is None else int(np.isin(np.asarray(ids), chosen).sum())
+        for method, ids in methods.items()
+    }
+    n = sum(counts.values())
+    of_methods = ", ".join(f"{method_title(one)} {counts[one]:,}" for one in in_table_order(set(counts)) if counts[one])
+    return f"{' · '.join(place)}: {n:,} {kind} score{'' if n == 1 else 's'} left out ({of_methods})." if n else ""
 
 
 # Figure 3 -------------------------------------------------------------------------------------------------------------
 
 
-def scored_neurons(session: Session, subject_id: int, chosen: Neurons | None, *, n_top: int = N_TOP) -> ScoredNeurons:
+def scored_neurons(
+    session: Session, subject: SubjectModel, chosen: Neurons | None, *, n_top: int = N_TOP
+) -> ScoredNeurons:
     """A set by its neurons' scores, or the best n_top of the model.
 
-    A neuron's score is the best simulation score of its explanations: of its references, where the model has scored
-    references, else of all.
+    A neuron's score is the best simulation score of its explanations by one scorer: of its references, where the model
+    has scored references, else of all. Of several scorers it is `imported`, else the one with the most neurons.
     """
-    by_references = _best_scores(subject_id, of_references=True)
-    has_references = session.execute(by_references.limit(1)).first() is not None
-    words = "simulation, of references" if has_references else "simulation, the best of a neuron's explanations"
-    query = by_references if has_references else _best_scores(subject_id, of_references=False)
+    wanted = ScoreWanted(SIMULATION, None, "positive")
+    method, scorers = scorers_of(session, subject, wanted)
+    scorer = IMPORTED if IMPORTED in scorers or not scorers else max(scorers, key=lambda one: scorers[one])
+    query = scored(subject, replace(wanted, method=method, scorer=scorer)).group_by(Neuron.id, Neuron.layer)
     if chosen is None or chosen.ids is None:
-        query = query.order_by(sa.desc("score"), Neuron.id).limit(n_top)
+        query = query.order_by(sa.desc("value"), Neuron.id).limit(n_top)
     rows = [tuple(row) for row in session.execute(query.execution_options(yield_per=ROWS_AT_ONCE))]
     ids, layers, scores = (np.array(column) for column in (zip(*rows, strict=True) if rows else ((), (), ())))
     if chosen is None or chosen.ids is None:
@@ -202,23 +223,7 @@ def scored_neurons(session: Session, subject_id: int, chosen: Neurons | None, *,
         inside = np.isin(ids, chosen.ids)
         layers, scores = layers[inside], scores[inside]
         name, n_without = chosen.name, len(chosen.ids) - len(scores)
-    return ScoredNeurons(name, words, layers.astype(np.int64), scores.astype(np.float64), n_without)
-
-
-def _best_scores(subject_id: int, *, of_references: bool) -> Rows:
-    is_reference = Explanation.method == REFERENCE
-    return (
-        sa.select(Neuron.id, Neuron.layer, sa.func.max(Score.value).label("score"))
-        .join(Explanation, Explanation.neuron_id == Neuron.id)
-        .join(Score, Score.explanation_id == Explanation.id)
-        .where(
-            Neuron.subject_id == subject_id,
-            Neuron.site == MLP,
-            Explanation.side == POSITIVE,
-            is_reference if of_references else Explanation.method.not_in((REFERENCE, FALSE)),
-            Score.metric == SIMULATION,
-            Score.status == DONE,
-            Score.value.is_not(None),
-        )
-        .group_by(Neuron.id, Neuron.layer)
-    )
+    of_what = "of references" if method == REFERENCE else "the best of a neuron's explanations"
+    others = tuple(one for one in scorers if one != scorer)
+    words = f"simulation by {scorer}, {of_what}"
+    return ScoredNeurons(name, words, layers.astype(np.int64), scores.astype(np.float64), n_without, others)

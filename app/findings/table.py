@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "code", "count", "number", "estimate", "p"]
+Kind = Literal["text", "code", "count", "range", "number", "estimate", "p"]
 NO_NUMBER = "–"
 UNKNOWN = "unknown"
 SMALLEST_P_SHOWN = 0.001
@@ -19,7 +19,15 @@ class Estimate:
     n: int
 
 
-Cell = str | int | float | Estimate | None
+@dataclass(frozen=True)
+class Range:
+    """Counts from the smallest to the largest."""
+
+    smallest: int
+    largest: int
+
+
+Cell = str | int | float | Estimate | Range | None
 """None: there is no such number."""
 
 
@@ -27,7 +35,8 @@ Cell = str | int | float | Estimate | None
 class Column:
     """One column. name: in files, lower case; title: for people. kind: `code` is a name that a program gave, `p` a
     probability. decimals: of numbers and estimates as shown. missing: what people read where there is nothing.
-    is_group: says what a row is about; a page may say it once for many rows."""
+    is_group: says what a row is about; a page may say it once for many rows. is_method: its name is that of a method,
+    which may be any, also that of another column."""
 
     name: str
     title: str
@@ -35,6 +44,7 @@ class Column:
     decimals: int = 3
     missing: str = NO_NUMBER
     is_group: bool = False
+    is_method: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -69,6 +79,8 @@ def shown(column: Column, cell: Cell) -> str:
     if isinstance(cell, Estimate):
         sem = NO_NUMBER if cell.sem is None else _decimal(cell.sem, column.decimals)
         return f"{_decimal(cell.value, column.decimals)} ± {sem}"
+    if isinstance(cell, Range):
+        return f"{cell.smallest:,}" + (f"–{cell.largest:,}" if cell.largest != cell.smallest else "")
     if isinstance(cell, str):
         return cell
     if column.kind == "count":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from app.explanations.explainers import NONE
 from app.explanations.methods import METHOD_TITLES
 from app.findings.table import Estimate
 
@@ -65,15 +66,44 @@ class Block:
 
 
 def blocks(by_condition: ByCondition, sets: Sequence[Neurons]) -> list[Block]:
-    """Every condition on every set, in the order of the sets; those without a value are left out."""
+    """Every condition on every set, in the order of the sets; those without a value are left out.
+
+    What no explainer made, such as the most activating tokens, stands beside every explainer's of the same excerpts.
+    """
+    merged = _with_baselines(by_condition)
     found = []
     for neurons in sets:
-        for condition in sorted(by_condition, key=lambda one: (one.scorer, one.explainer, one.prompt_pack)):
-            chosen = {method: values.of(neurons.ids) for method, values in by_condition[condition].items()}
+        for condition in sorted(merged, key=lambda one: (one.metric, one.scorer, one.explainer, one.prompt_pack)):
+            chosen = {method: values.of(neurons.ids) for method, values in merged[condition].items()}
             here = {method: values for method, values in chosen.items() if len(values.values)}
             if here:
                 found.append(Block(neurons.name, condition, here))
     return found
+
+
+def _with_baselines(by_condition: ByCondition) -> ByCondition:
+    merged = {condition: dict(methods) for condition, methods in by_condition.items()}
+    for baseline in [condition for condition in merged if condition.explainer == NONE]:
+        others = [other for other in merged if other.explainer != NONE and _compares(other, baseline)]
+        for other in others:
+            merged[other] = merged[baseline] | merged[other]
+        if others:
+            del merged[baseline]
+    return merged
+
+
+def _compares(one: Condition, baseline: Condition) -> bool:
+    """By the same scorer, on excerpts chosen the same way. How many examples a prompt has is no matter of excerpts."""
+    return (one.metric, one.scorer) == (baseline.metric, baseline.scorer) and _excerpt_options(
+        one.prompt_pack
+    ) == _excerpt_options(baseline.prompt_pack)
+
+
+def _excerpt_options(prompt_pack: str) -> list[str]:
+    """`default@...+top5+8excerpts+1shot` has top5 and 8excerpts."""
+    return [
+        option for option in prompt_pack.rpartition("@")[2].split("+")[1:] if not option.endswith(("shot", "shots"))
+    ]
 
 
 def in_table_order(methods: set[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.neurons.models import ActivationRow, Neuron
+from app.neurons.models import ActivationRow, Neuron, SubjectModel
 
 BARE_MAXIMUM = 0.0
 """The maximum of a bare neuron: its column takes no null. Pages never show it."""
@@ -26,6 +26,11 @@ def bare_among(session: Session, neuron_ids: Sequence[int]) -> set[int]:
     if not neuron_ids:
         return set()
     return set(session.scalars(sa.select(Neuron.id).where(Neuron.id.in_(neuron_ids), bare_condition())))
+
+
+def has_activations(session: Session, subject: SubjectModel) -> bool:
+    """Whether any neuron of the subject is not bare."""
+    return bool(session.scalar(sa.select(sa.exists().where(Neuron.subject_id == subject.id, ~bare_condition()))))
 
 
 def bare_condition() -> sa.ColumnElement[bool]:

@@ -15,6 +15,8 @@ from app.neurons.models import MLP, Neuron, SubjectModel
 
 MOST_REASONS_SHOWN = 20
 COLUMNS = ("layer", "neuron")
+NO_HEADER = re.compile(r"\s*[0-9]+[ \t]*,[ \t]*[0-9]+[ \t]*(?:[\r\n]|$)")
+"""The text begins with a neuron, and not with names of columns."""
 N_PLACES_PER_QUERY = 500
 """Both databases limit the parameters of one statement."""
 
@@ -24,7 +26,8 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class ListedNeurons:
-    """The neurons of a CSV text with the columns `layer` and `neuron`; others are ignored. file_name: for messages."""
+    """The neurons of a CSV text with the columns `layer` and `neuron`; others are ignored. Without a header it is lines
+    of these two alone. file_name: for messages."""
 
     file_name: str
     text: str
@@ -97,7 +100,9 @@ def layer_numbers(text: str) -> tuple[int, ...] | None:
 
 def _rows(listed: ListedNeurons) -> list[tuple[int, dict[str, str | None]]]:
     """(line number, row) of each line that is not empty."""
-    reader = csv.DictReader(io.StringIO(listed.text.removeprefix("\ufeff")), strict=True)
+    text = listed.text.removeprefix("\ufeff")
+    header = COLUMNS if NO_HEADER.match(text) else None
+    reader = csv.DictReader(io.StringIO(text), fieldnames=header, strict=True)
     try:
         reader.fieldnames = [(name or "").strip().lower() for name in reader.fieldnames or ()]
         if missing := [name for name in COLUMNS if name not in reader.fieldnames]:

@@ -84,6 +84,7 @@ def _create_tables() -> None:
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("usd", sa.Double(), nullable=False),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("batch_id", "key"),
     )
     op.create_table(

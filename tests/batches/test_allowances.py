@@ -50,6 +50,15 @@ def test_models_and_units_have_rates_of_their_own(database: Database) -> None:
     assert taken(database, 1, model="another") == pytest.approx(-MAKE_UP_SECONDS, abs=1e-6)
 
 
+def test_addresses_of_any_length_have_rates_of_their_own(database: Database) -> None:
+    long, other = (f"https://llm.example.org/{'long/' * 100}v1 gpt-{name}" for name in "xy")
+    taken(database, 60, model=long)
+    assert taken(database, 1, model=other) == pytest.approx(-MAKE_UP_SECONDS, abs=1e-6)
+    assert taken(database, 1, model=long) > 50
+    with database.reading() as session:
+        assert {len(model) for model in session.scalars(sa.select(CallAllowance.model))} == {400}
+
+
 def test_no_moment_is_given_to_two_of_many_workers(database: Database) -> None:
     taken(database, 100)
     begin = used_until(database)

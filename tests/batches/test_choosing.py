@@ -54,6 +54,13 @@ def test_the_seed_decides_among_the_clearest_twentieth(database: Database) -> No
         )
 
 
+def test_a_subject_of_which_texts_alone_are_here_has_no_peaks(database: Database) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session), maximum=0.0).mean = None
+        with pytest.raises(InvalidInput, match=r"^no activations of 'toy' are here"):
+            neurons_with_a_clear_peak(session, "toy", None, 1, seed=0)
+
+
 def test_an_unknown_subject_or_layer_is_named(database: Database) -> None:
     with database.writing() as session:
         make_subject(session)

@@ -15,10 +15,11 @@ from app.batches.choosing import (
     choice_as_json,
     chosen_neurons,
     in_words,
+    settled_choice,
 )
 from app.database import Database
 from app.errors import InvalidInput
-from app.explanations.methods import REFERENCE
+from app.explanations.methods import FALSE, REFERENCE
 from app.neurons.lists import ListedNeurons
 from app.neurons.models import Neuron
 from app.neurons.reading import subject_named
@@ -43,11 +44,12 @@ def score(
     method: str = REFERENCE,
     metric: str = "simulation",
     side: Side = "positive",
+    scorer: str = "imported",
 ) -> None:
     """One more explanation of a neuron, with its score."""
     neuron = session.get_one(Neuron, neuron_id)
     explanation = make_explanation(session, neuron, method, f"local:{value}", side=side)
-    make_score(session, explanation, metric, value)
+    make_score(session, explanation, metric, value, scorer=scorer)
 
 
 def make_scored(session: Session) -> dict[tuple[int, int], int]:
@@ -123,6 +125,32 @@ def test_references_count_where_there_are_any_and_the_largest_of_any_method_else
             chosen_neurons(session, "toy", TopNeurons(1, method="avhs"))
 
 
+def test_scores_of_one_scorer_alone_count(database: Database) -> None:
+    """The largest over several scorers is on no scale, and what is false of a puzzle explains nothing."""
+    with database.writing() as session:
+        ids = make_neurons(session)
+        for index, value in enumerate((0.1, 0.2, 0.3)):
+            score(session, ids[0, index], value, "hs", scorer="local:a")
+        score(session, ids[0, 4], 0.99, FALSE, scorer="local:a")
+        only = settled_choice(session, "toy", TopNeurons(1), "positive")
+        assert only == TopNeurons(1, method=None, scorer="local:a")
+        assert in_words(only) == "top 1 of the model by simulation score by local:a"
+        assert places(ids, chosen_neurons(session, "toy", TopNeurons(1))) == [(0, 2)]
+        score(session, ids[0, 0], 0.9, "summary", scorer="local:b")
+        several = "toy has simulation scores by local:a, local:b; expected one of these scorers"
+        for choice in (TopNeurons(1), TopPerLayer(1), RandomInterpretable(1, None, 0)):
+            with pytest.raises(InvalidInput, match=several):
+                chosen_neurons(session, "toy", choice)
+        assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, scorer="local:a"))) == [(0, 2)]
+        assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, scorer="local:b"))) == [(0, 0)]
+        with pytest.raises(InvalidInput, match="no explanation of toy has a simulation score by local:c"):
+            chosen_neurons(session, "toy", TopNeurons(1, scorer="local:c"))
+        with pytest.raises(InvalidInput, match="no explanation of the method false of toy has a simulation score"):
+            chosen_neurons(session, "toy", TopNeurons(1, method=FALSE))
+        score(session, ids[0, 3], 0.05, "avhs")
+        assert places(ids, chosen_neurons(session, "toy", TopNeurons(1))) == [(0, 3)], "imported before others"
+
+
 def test_other_metrics_sides_and_subjects_do_not_count(database: Database) -> None:
     with database.writing() as session:
         ids = make_neurons(session)
@@ -189,4 +217,5 @@ def test_what_a_set_keeps_of_its_choice() -> None:
         "threshold": 0.35,
         "metric": "simulation",
         "method": None,
+        "scorer": "",
     }

@@ -1,6 +1,8 @@
 """What a batch would take: counted against every prompt built by hand, on both databases, and in words."""
 
+from collections.abc import Sequence
 from datetime import date
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -17,12 +19,12 @@ from app.database import Database
 from app.errors import InvalidInput, UnknownName
 from app.explanations.explainers import ExplainerSettings
 from app.explanations.methods import PROMPT_METHODS
-from app.explanations.methods.prompt import ShownNeuron
+from app.explanations.methods.prompt import ChatMessage, ShownNeuron
 from app.explanations.methods.skeleton import build_prompt
 from app.explanations.methods.splits import explain_records
 from app.explanations.models import DONE, Explanation
 from app.explanations.prompt_packs.loading import load_pack
-from app.explanations.token_counting import TokenCounter
+from app.explanations.token_counting import ESTIMATE, TokenCounter, estimated_tokens
 from app.neurons.models import Neuron
 from app.neurons.reading import load_records
 from tests.factories import make_neuron, make_record, make_subject
@@ -53,11 +55,14 @@ def estimated(session: Session, wanted: BatchOrder) -> BatchEstimate:
     return estimate_batch(session, wanted, WORDS, TODAY)
 
 
-def length_by_hand(session: Session, neuron_id: int, method: str) -> int:
+def prompt_by_hand(session: Session, neuron_id: int, method: str) -> Sequence[ChatMessage]:
     records = load_records(session, session.get_one(Neuron, neuron_id))
     shown = ShownNeuron(explain_records(records.top), records.cutoff)
-    prompt = build_prompt(PROMPT_METHODS[method], load_pack("default"), shown)
-    return sum(4 + len(message.content.split()) for message in prompt)
+    return build_prompt(PROMPT_METHODS[method], load_pack("default"), shown)
+
+
+def length_by_hand(session: Session, neuron_id: int, method: str) -> int:
+    return sum(4 + len(message.content.split()) for message in prompt_by_hand(session, neuron_id, method))
 
 
 def test_few_prompts_are_all_counted(database: Database) -> None:
@@ -175,8 +180,34 @@ def test_a_whole_estimate_in_words(database: Database) -> None:
                 "$60.00 per million answer tokens, as of 2026-05-01)",
             ),
             ("Time", "at least 10 s at the given limit"),
-            ("Budget", "$0.001 and 1,000,000 tokens: will stop the batch before its end"),
+            (
+                "Budget",
+                "$0.001 and 1,000,000 tokens: will stop the batch before its end; a call under way sets aside "
+                f"{estimated(session, wanted).n_set_aside} tokens more than estimated",
+            ),
         )
+
+
+def test_a_budget_that_is_called_enough_has_room_for_what_every_call_reserves(database: Database) -> None:
+    counter = TokenCounter(ESTIMATE, estimated_tokens)
+    with database.writing() as session:
+        ids = make_neurons(session, 3)
+        wanted = order(ids, methods=["summary"])
+        prompts = [prompt_by_hand(session, neuron_id, "summary") for neuron_id in ids]
+        all_tokens = sum(counter.n_tokens(prompt) + 60 for prompt in prompts)
+
+        def verdict(budget: int) -> str:
+            asked = order(ids, methods=["summary"], budget_tokens=budget)
+            return dict(estimate_in_words(estimate_batch(session, asked, counter, TODAY)))["Budget"]
+
+        enough = all_tokens + estimate_batch(session, wanted, counter, TODAY).n_set_aside
+        assert "is enough" in verdict(enough)
+        assert "may stop" in verdict(enough - 1)
+    for sequence in permutations(prompts):
+        spent = 0
+        for prompt in sequence:
+            assert spent + counter.n_tokens_at_most(prompt) + 60 <= enough
+            spent += counter.n_tokens(prompt) + 60
 
 
 def test_what_is_unknown_is_said(database: Database) -> None:
@@ -185,15 +216,20 @@ def test_what_is_unknown_is_said(database: Database) -> None:
         lines = dict(estimate_in_words(estimated(session, order(ids, budget_tokens=10**6))))
         assert lines["Money"] == "no price is known for openai:gpt-4; enter one under Prices"
         assert lines["Time"] == "as fast as the server answers: no limit is given"
-        assert lines["Budget"] == "1,000,000 tokens: is enough"
+        assert lines["Budget"].startswith("1,000,000 tokens: is enough; a call ")
         assert lines["Answer tokens"] == "240 at most, 60 each"
-        n = estimated(session, order(ids)).n_prompt_tokens
+        estimate = estimated(session, order(ids))
+        # Every call sets 28 more aside for the layout of each message than it is estimated at, and room for an answer.
+        assert estimate.n_set_aside > 0
+        assert estimate.n_set_aside % 28 == 0
+        n = estimate.n_prompt_tokens + estimate.n_set_aside
         verdicts = [
             dict(estimate_in_words(estimated(session, order(ids, budget_tokens=budget))))["Budget"].partition(": ")[2]
-            for budget in (n - 1, n, n + 239, n + 240)
+            for budget in (n + 59, n + 60, n + 239, n + 240)
         ]
         stops = "stop the batch before its end"
-        assert verdicts == [f"will {stops}", f"may {stops}", f"may {stops}", "is enough"]
+        beyond = f"; a call under way sets aside {estimate.n_set_aside} tokens more than estimated"
+        assert verdicts == [f"{verdict}{beyond}" for verdict in (f"will {stops}", *[f"may {stops}"] * 2, "is enough")]
         tokens = estimate_in_words(estimated(session, order(ids, methods=["tokens"])))
         assert tokens == (("Explanations", "2 to make, of 2 neurons"), ("Calls", "none: no model is asked"))
         local = dict(estimate_in_words(estimated(session, order(ids, explainer="local:toy"))))

@@ -79,11 +79,14 @@ def test_a_dry_run_says_what_it_would_take_and_a_real_one_keeps_the_choices(
     )
     with database.reading() as session:
         assert [session.scalar(sa.select(sa.func.count()).select_from(each)) for each in (Batch, NeuronSet)] == [0, 0]
-    ordered = run(*options, "--method", "tokens", "--explainer", "none", "--budget-tokens", "9", "--detach")
+    calls = ("--timeout", "120", "--context", "8192", "--in-flight", "3")
+    ordered = run(*options, *calls, "--method", "tokens", "--explainer", "none", "--budget-tokens", "9", "--detach")
     assert ordered.out == "Batch 1 waits for a worker: neuronjury worker\n"
     with database.reading() as session:
         batch = session.get_one(Batch, 1)
         assert (batch.budget_tokens, batch.settings["ordered_for"]) == (9, "the set mine: random, 1 per layer, seed 0")
+        chosen = [batch.settings[name] for name in ("timeout_seconds", "n_context", "n_in_flight")]
+        assert chosen == [120.0, 8192, 3]
         assert session.scalars(sa.select(Explanation.prompt_pack)).one() == "none+q99"
         assert "OPENAI_API_KEY" not in json.dumps(batch.settings)
     database.dispose()

@@ -109,7 +109,7 @@ FROM: dict[str, list[tuple[str, str]]] = {
     "pause": [("queued", "paused"), ("running", "paused"), ("paused", "paused")],
     "pause for": [("running", "paused"), *((each, each) for each in ("queued", "paused", "done", "cancelled"))],
     "resume": [("paused", "queued"), ("failed", "queued"), ("queued", "queued"), ("running", "running")],
-    "retry": [(each, "queued") for each in ("paused", "done", "failed", "cancelled")],
+    "retry": [(each, "queued") for each in ("paused", "done", "failed")],
     "cancel": [(each, "cancelled") for each in ("queued", "running", "paused", "cancelled")],
     "fail": [*((each, "failed") for each in ("queued", "running", "paused", "failed")), ("done", "done")],
     "finish": [(each, each) for each in ("running", "queued", "paused", "cancelled", "failed", "done")],
@@ -136,6 +136,7 @@ def test_every_change_leads_from_one_status_to_the_next(database: Database, act:
         ("cancel", "failed", "is failed and cannot be cancelled"),
         ("retry", "queued", "is queued; its failures can be retried once it has ended or is paused"),
         ("retry", "running", "is running; its failures can be retried once"),
+        ("retry", "cancelled", "is cancelled and cannot go on; order what it lacks as a new batch"),
     ],
 )
 def test_a_change_that_does_not_fit_is_refused_and_changes_nothing(
@@ -282,6 +283,22 @@ def test_ending_one_batch_leaves_others_as_they_are(database: Database) -> None:
         life.cancel_batch(session, ended.id)
         assert status(session, other) == "running"
         assert not life.finish_batch_if_complete(session, other.id)
+
+
+@pytest.mark.parametrize("stopped", ["paused", "failed"])
+def test_a_stopped_batch_is_done_once_later_ones_took_over_all_that_waited(database: Database, stopped: str) -> None:
+    with database.writing() as session:
+        neurons = make_neurons(session, 2)
+        earlier = plan(session, neurons)
+        other = plan(session, neurons, methods=["hs"])
+        values = {"status": stopped, "failure": "no key"}
+        session.execute(sa.update(Batch).values(**values))
+        plan(session, neurons[:1])
+        assert (status(session, earlier), earlier.failure) == (stopped, "no key")
+        plan(session, neurons[1:])
+        assert (status(session, earlier), earlier.failure) == ("done", None)
+        assert earlier.finished_at is not None
+        assert status(session, other) == stopped
 
 
 def test_a_budget_is_raised_or_taken_away(database: Database) -> None:

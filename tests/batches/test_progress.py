@@ -39,6 +39,8 @@ def test_progress_counts_this_batch_alone(database: Database) -> None:
             n_failed=3,
             n_taken_over=0,
             failures={"refusal": 2, "empty": 1},
+            commonest_failure=None,
+            reasons={},
             n_prompt_tokens=400,
             n_completion_tokens=40,
             cost_usd=0.5,
@@ -103,6 +105,7 @@ def test_progress_of_scores(database: Database) -> None:
         assert (progress.kind, progress.status) == ("scores", "running")
         assert (progress.n_done, progress.n_undefined, progress.n_failed, progress.n_queued) == (2, 1, 1, 1)
         assert progress.failures == {"connection": 1}
+        assert progress.reasons == {scores[1].reason: 1}
 
 
 def test_an_unknown_batch_is_named(database: Database) -> None:

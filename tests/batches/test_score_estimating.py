@@ -12,9 +12,10 @@ from app.batches.score_planning import plan_scores
 from app.database import Database
 from app.errors import InvalidInput
 from app.explanations.models import DONE, Score
+from app.explanations.scoring.evidence import load_evidence
 from app.explanations.scoring.settings import scorer_settings
 from app.explanations.token_counting import TokenCounter
-from tests.factories import make_explanation, make_neuron, make_records, make_subject
+from tests.factories import make_explanation, make_neuron, make_record, make_records, make_subject
 
 WORDS = TokenCounter("words", lambda text: len(text.split()))
 TODAY = date(2024, 5, 1)
@@ -87,3 +88,28 @@ def test_a_budget_in_dollars_without_a_price_is_refused_here_too(database: Datab
         asked = ScoreOrder("toy", "openai:gpt-x", scorer_settings({"metric": "fuzzing"}), budget_usd=1.0)
         with pytest.raises(InvalidInput, match="no price is known"):
             estimate_scores(session, asked, WORDS, TODAY)
+
+
+@pytest.mark.parametrize("calibration", ["none", "linear"])
+@pytest.mark.parametrize("simulator", ["one-at-a-time", "logprob-free"])
+def test_calls_of_a_chat_simulator_are_the_tokens_or_excerpts_that_it_reads(
+    database: Database, simulator: str, calibration: str
+) -> None:
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session))
+        # Excerpts of 2, 3, 4, ... tokens, each a text of its own.
+        for rank in range(20):
+            make_record(session, neuron, rank=rank, tokens=("a",) * (rank + 2), activations=(1.0,) * (rank + 2))
+        explanation = make_explanation(session, neuron)
+        evidence = load_evidence(session, explanation)
+        read = [*evidence.top, *evidence.random, *(evidence.calibration if calibration == "linear" else ())]
+        assert evidence.calibration
+        n = len(read) if simulator == "logprob-free" else sum(len(one.record.tokens) for one in read)
+        asked = order("simulation", "openai:gpt-x", simulator=simulator, calibration=calibration)
+        assert in_words(session, asked)["Calls"] == f"about {n} to openai:gpt-x"
+
+
+def test_what_is_read_from_within_makes_no_calls(database: Database) -> None:
+    with database.writing() as session:
+        explained(session)
+        assert in_words(session, order("simulation", "local:toy"))["Calls"].startswith("none: it is computed")

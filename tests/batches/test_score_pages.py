@@ -39,7 +39,7 @@ def order(admin: TestClient, **fields: str | list[str]) -> str:
 
 def test_an_ordered_batch_is_one_of_scores(admin: TestClient, database: Database) -> None:
     assert order(admin) == "/batches/1"
-    assert "4 lexical scores of explanations of neurons of toy" in admin.get("/batches/1").text
+    assert "Lexical: 4 scores of explanations of neurons of toy" in admin.get("/batches/1").text
     with database.reading() as session:
         assert set(session.execute(sa.select(Score.metric, Score.scorer, Score.status))) == {
             ("lexical", "tf-idf", "queued")
@@ -55,6 +55,7 @@ def test_only_the_explanations_chosen_are_scored(admin: TestClient, database: Da
         explainers="local:toy, local:other",
         neuron_set="best",
         max_tokens="5",
+        timeout_seconds="120",
         budget_tokens="1000",
         requests_per_minute="60",
     )
@@ -68,6 +69,7 @@ def test_only_the_explanations_chosen_are_scored(admin: TestClient, database: Da
         )
         chosen = {name: batch.settings[name] for name in ("metric", "max_tokens", "requests_per_minute", "temperature")}
         assert chosen == {"metric": "detection", "max_tokens": 5, "requests_per_minute": 60.0, "temperature": 0.0}
+        assert batch.settings["timeout_seconds"] == 120.0
         assert batch.settings["ordered_for"] == "neurons of the set best; explanations by local:toy, local:other"
 
 
@@ -123,7 +125,7 @@ def test_an_estimate_orders_nothing_and_keeps_what_was_typed(admin: TestClient, 
         ({"temperature": "9"}, "temperature"),
         ({"temperature": "warm"}, "temperature is &#39;warm&#39;; expected a number"),
         ({"n_in_flight": "0"}, "calls at once is &#39;0&#39;"),
-        ({"budget_tokens": "lots"}, "budget in tokens is &#39;lots&#39;"),
+        ({"metric": "detection", "budget_tokens": "lots"}, "budget in tokens is &#39;lots&#39;"),
         ({"base_url": "ftp://somewhere"}, "expected a URL that begins with http:// or https://"),
         ({"methods": ["hs"]}, "has no done explanation of the methods hs"),
         ({"explainers": "local:nobody"}, "has no done explanation of the explainers local:nobody"),

@@ -11,11 +11,14 @@ from sqlalchemy.orm import Session
 from app.batches import life
 from app.batches.lacking_scores import ScoreOrder, wanted_scores
 from app.batches.models import SCORES, Batch, ModelPrice
+from app.batches.score_estimating import estimate_scores
 from app.batches.score_planning import plan_scores
 from app.database import Database
 from app.errors import InvalidInput, UnknownName
+from app.explanations.explainers import NO_EXPLAINER
 from app.explanations.models import FAILED, QUEUED, Explanation, Score
 from app.explanations.scoring.settings import scorer_settings
+from app.explanations.token_counting import counter_for
 from app.neurons.models import SubjectModel
 from app.neurons.sets import save_set
 from tests.factories import make_explanation, make_neuron, make_record, make_score, make_subject
@@ -175,13 +178,43 @@ def test_an_adacs_that_lacked_a_reference_is_made_once_there_is_one(database: Da
         make_score(session, explanation, "adacs", None, scorer="minilm-l6-v2", reason="no reference")
         asked = order("adacs", "minilm-l6-v2", methods=("original",))
         assert wanted_scores(session, asked).lacking == []
-        make_explanation(session, explanation.neuron, "reference", side="negative")
+        make_explanation(session, explanation.neuron, "reference", "openai:gpt-4", side="negative")
         make_explanation(session, explanation.neuron, "reference", "openai:other", status=FAILED)
         assert wanted_scores(session, asked).lacking == []
         make_explanation(session, explanation.neuron, "reference", "openai:gpt-4")
         batch = plan_scores(session, asked)
         (row,) = rows(session, batch)
         assert (row.status, row.value, row.reason, row.attempt) == (QUEUED, None, None, 0)
+
+
+def test_a_score_that_a_server_did_not_support_is_asked_for_again(database: Database) -> None:
+    with database.writing() as session:
+        unsupported, alike = explained(session, methods=["original", "summary"])
+        who = "openai:gpt-x one-at-a-time"
+        stored = make_score(
+            session, unsupported, "simulation", None, scorer=who, reason="unsupported: no probabilities"
+        )
+        make_score(session, alike, "simulation", None, scorer=who, reason="the predicted activations are all alike")
+        batch = plan_scores(session, order("simulation", "openai:gpt-x", settings={"simulator": "one-at-a-time"}))
+        (row,) = rows(session, batch)
+        assert (row.id, row.status, row.reason, row.attempt) == (stored.id, QUEUED, None, 1)
+
+
+def test_references_by_several_explainers_are_never_mixed(database: Database) -> None:
+    with database.writing() as session:
+        (explanation,) = explained(session, methods=["original"])
+        assert plan_scores(session, order("adacs", "minilm-l6-v2")).settings["reference_explainer"] is None
+        make_explanation(session, explanation.neuron, "reference", "openai:gpt-4")
+        only = plan_scores(session, order("adacs", "minilm-l6-v2"))
+        assert only.settings["reference_explainer"] == "openai:gpt-4"
+        assert {row.scorer for row in rows(session, only)} == {"minilm-l6-v2"}
+        other = make_neuron(session, explanation.neuron.subject, index=1)
+        make_explanation(session, other, "reference", "local:toy")
+        with pytest.raises(InvalidInput, match="expected one named as the reference: local:toy, openai:gpt-4"):
+            plan_scores(session, order("adacs", "minilm-l6-v2"))
+        named = plan_scores(session, order("adacs", "minilm-l6-v2", settings={"reference_explainer": "local:toy"}))
+        assert {row.scorer for row in rows(session, named)} == {"minilm-l6-v2 against local:toy"}
+        assert plan_scores(session, order("detection", "openai:gpt-x")).settings["reference_explainer"] is None
 
 
 def test_a_price_and_a_budget_go_with_the_batch(database: Database) -> None:
@@ -226,3 +259,20 @@ def test_a_wrong_order_is_refused_and_stores_nothing(
     with database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Batch)) == 0
         assert session.scalar(sa.select(sa.func.count()).select_from(Score)) == 0
+
+
+@pytest.mark.parametrize("bound", [{"budget_tokens": 100}, {"budget_usd": 1.0}])
+@pytest.mark.parametrize(
+    ("metric", "model"), [("lexical", "none"), ("adacs", "minilm-l6-v2"), ("simulation", "local:toy")]
+)
+def test_a_budget_that_nothing_would_be_counted_against_is_refused(
+    database: Database, metric: str, model: str, bound: dict[str, Any]
+) -> None:
+    with database.writing() as session:
+        explained(session)
+        asked = order(metric, model, **bound)
+        with pytest.raises(InvalidInput, match=r"computed on the worker's machine.*; expected no budget"):
+            plan_scores(session, asked)
+        with pytest.raises(InvalidInput, match="; expected no budget"):
+            estimate_scores(session, asked, counter_for(NO_EXPLAINER), date(2026, 6, 1))
+        assert session.query(Batch).count() == 0

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from app.batches.models import PAUSED, RUNNING, Batch, CallReservation, PaidCall
 from app.batches.spending import (
+    SILENT_SECONDS,
     BatchStopped,
     BudgetReached,
     Estimate,
@@ -17,10 +19,11 @@ from app.batches.spending import (
     Spent,
     look_up,
     release,
+    renew,
     reserve,
     settle,
 )
-from app.database import Database
+from app.database import Database, utc_now
 from tests.factories import make_subject
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -56,6 +59,12 @@ def looked_up(database: Database, batch_id: int, submission: int = 0, key: bytes
 def tried(database: Database, batch_id: int, estimate: Estimate, key: bytes = KEY) -> bool:
     with database.writing() as session:
         return reserve(session, batch_id, 0, key, estimate)
+
+
+def silence(database: Database, seconds: float = SILENT_SECONDS + 1) -> None:
+    """Nothing was heard of the calls under way for so long."""
+    with database.writing() as session:
+        session.execute(sa.update(CallReservation).values(created_at=utc_now() - timedelta(seconds=seconds)))
 
 
 def settled(database: Database, batch_id: int, spent: Spent, key: bytes = KEY, **options: Any) -> None:
@@ -114,16 +123,44 @@ def test_two_batches_that_asked_the_same_both_paid_and_the_first_answer_stays(da
     assert [stored(database, batch).spent_usd for batch in (first, second)] == [0.25, 0.5]
 
 
-def test_a_released_or_repeated_call_holds_only_its_own_reservation(database: Database) -> None:
+def test_a_released_call_holds_nothing_and_no_other_is_released_with_it(database: Database) -> None:
     batch_id, other_id = make_batch(database, budget_tokens=100), make_batch(database, budget_tokens=100)
     assert tried(database, batch_id, Estimate(60, None))
-    # Asked again after a crash it replaces what it had reserved, with which it would not fit.
-    assert tried(database, batch_id, Estimate(70, None))
-    assert tried(database, other_id, Estimate(90, None))
+    assert tried(database, other_id, Estimate(90, None), OTHER_KEY)
     with database.writing() as session:
         release(session, batch_id, KEY)
         release(session, batch_id, OTHER_KEY)
-    assert reserved(database) == {KEY: (0.0, 90)}
+    assert reserved(database) == {OTHER_KEY: (0.0, 90)}
+
+
+def test_a_call_that_is_under_way_is_not_begun_again_by_whichever_batch(database: Database) -> None:
+    batch_id, other_id = make_batch(database, budget_tokens=150), make_batch(database, budget_tokens=1000)
+    assert tried(database, batch_id, Estimate(100, None))
+    assert not tried(database, batch_id, Estimate(50, None))
+    assert not tried(database, other_id, Estimate(100, None))
+    assert reserved(database) == {KEY: (0.0, 100)}
+    settled(database, batch_id, Spent(10, None))
+    # Answered between looking it up and reserving for it.
+    assert not tried(database, other_id, Estimate(100, None))
+    assert reserved(database) == {}
+
+
+def test_what_fell_silent_counts_no_more_and_is_replaced_and_a_sign_of_life_keeps_it(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=100)
+    assert tried(database, batch_id, Estimate(60, None))
+    assert tried(database, batch_id, Estimate(30, None), OTHER_KEY)
+    silence(database, SILENT_SECONDS - 30)
+    assert not tried(database, batch_id, Estimate(60, None))
+    silence(database)
+    with database.writing() as session:
+        renew(session, batch_id, OTHER_KEY)
+    assert looked_up(database, batch_id) == LookedUp(None, has_budget=True, has_dead_reservation=True)
+    assert looked_up(database, batch_id, key=OTHER_KEY) == LookedUp(None, has_budget=True)
+    assert not tried(database, batch_id, Estimate(20, None), OTHER_KEY)
+    # Beside the dead 60 there would be no room for it, beside the living 30 there is.
+    assert tried(database, batch_id, Estimate(70, None))
+    assert reserved(database) == {KEY: (0.0, 70), OTHER_KEY: (0.0, 30)}
+    assert looked_up(database, batch_id) == LookedUp(None, has_budget=True)
 
 
 @pytest.mark.parametrize(

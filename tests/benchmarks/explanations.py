@@ -88,16 +88,18 @@ def kept_figures(installation: BatchInstallation, batch_id: int, asked: Asked) -
         n_done = session.scalar(sa.select(sa.func.count()).where(of_batch, Explanation.status == DONE)) or 0
         distinct = sa.select(*same).where(of_batch).distinct().subquery()
         n_distinct = session.scalar(sa.select(sa.func.count()).select_from(distinct)) or 0
-        n_paid = session.get_one(Batch, batch_id).n_calls
+        batch = session.get_one(Batch, batch_id)
+        n_wanted = len(PROMPT_METHODS) * (session.scalar(sa.select(sa.func.count()).select_from(Neuron)) or 0)
     answers = [prompt for _, prompt, outcome in asked if outcome == ANSWERED]
     n_repeated = len(answers) - len(set(answers))
     return [
-        Figure("explanations wanted", n_rows, ""),
-        Figure("lost or failed", n_rows - n_done, "", 0),
+        Figure("explanations wanted", n_wanted, ""),
+        Figure("lost or failed", n_wanted - n_done, "", 0),
         Figure("stored twice", n_rows - n_distinct, "", 0),
-        Figure("calls repeated that had been answered", 100 * n_repeated / n_rows, "%", MOST_REPEATED),
-        Figure("calls counted as paid / answers kept", n_paid / n_done, "times"),
-        Figure("requests / explanations", len(asked) / n_rows, "times"),
+        Figure("batches that did not end as done", int(batch.status != DONE), "", 0),
+        Figure("calls repeated that had been answered", 100 * n_repeated / n_wanted, "%", MOST_REPEATED),
+        Figure("calls counted as paid / answers kept", batch.n_calls / n_done, "times"),
+        Figure("requests / explanations", len(asked) / n_wanted, "times"),
     ]
 
 

@@ -200,7 +200,11 @@ def test_a_row_of_another_puzzle_or_another_sample_is_rejected(database: Databas
     more = [rows[2], ("0", "cats", *texts("d")), ("1:seed0", " ", *texts("e")), ("0:seed1", "cats", *texts("f"))]
     report = take(database, write_csv(tmp_path / "more.csv", PUZZLE_HEADER, *more), "puzzles")
     assert reasons(report) == [
-        ("more.csv, line 2", "the GT Explanation is 'Dogs.'; expected 'Cats.', which is true of puzzle 0"),
+        (
+            "more.csv, line 2",
+            "the GT Explanation is 'Dogs.'; expected 'Cats.', which is true of puzzle 0; do the file's ids count from "
+            "1? The first puzzle is 0 here",
+        ),
         ("more.csv, line 3", "the puzzle id is '0'; expected its number and its sample, such as 3:seed0"),
         ("more.csv, line 4", "the GT Explanation is empty; expected what is true of the puzzle"),
         *[

@@ -146,6 +146,19 @@ def test_the_papers_texts_may_come_before_their_puzzles(database: Database, tmp_
     assert [row[2] for row in said(database, "puzzles") if row[1] == 1].count("reference") == 1
 
 
+def test_a_truth_that_reads_the_same_is_the_same(database: Database, tmp_path: Path) -> None:
+    results = write_csv(tmp_path / "results.csv", PUZZLE_HEADER, ("0:seed0", "Words for cats", *texts("a cat")))
+    import_paper_results(
+        database, results, subject="puzzles", explainer="openai:gpt-4", report=ImportReport("paper-results")
+    )
+    for n_new in (3, 0):
+        report = take(database, published(tmp_path, cats=CATS))
+        assert (report.rejects, report.n_explanations) == ([], n_new)
+    assert [row[2:] for row in said(database, "puzzles") if row[2] == "reference"] == [
+        ("reference", "none", 0, "Words for cats")
+    ]
+
+
 def test_an_import_that_was_stopped_between_puzzles_and_texts_goes_on(database: Database, tmp_path: Path) -> None:
     path = published(tmp_path, cats=CATS)
     with stopped_at(database, 2) as stopping, pytest.raises(KeyboardInterrupt):

@@ -134,4 +134,4 @@ def test_explaining_uses_every_fourth_of_the_top_twenty_by_default() -> None:
     top = tuple(record("x", float(30 - rank)) for rank in range(22))
     assert explain_records(top) == (top[0], top[4], top[8], top[12], top[16])
     assert explain_records(top, "top5") == top[:5]
-    assert explain_records(top[:6]) == (top[0], top[4])
+    assert explain_records(top[:6]) == (top[0], top[1], top[2], top[3], top[4])

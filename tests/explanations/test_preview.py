@@ -128,6 +128,15 @@ def test_a_neuron_without_excerpts_has_a_prompt_that_shows_none(
     assert "It shows 0 of the neuron’s excerpts" in response.text
 
 
+def test_a_neuron_of_which_texts_alone_are_here_says_so(researcher_client: TestClient, database: Database) -> None:
+    with database.writing() as session:
+        make_neuron(session, make_subject(session), 0, 3, maximum=0.0).mean = None
+    response = researcher_client.get(ADDRESS)
+    assert response.status_code == 200
+    assert "No activations are here" in response.text
+    assert messages_on(response.text) == ["neuronjury import neuron-records --help"]
+
+
 def test_unknown_neurons_and_visitors_see_no_prompt(
     client: TestClient, top: tuple[ActivationRecord, ...], researcher_client: TestClient
 ) -> None:

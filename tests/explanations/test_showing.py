@@ -33,7 +33,7 @@ def first_tokens(shown: ShownNeuron) -> list[str]:
     [
         ({}, [0, 4, 8, 12, 16]),
         ({"n_excerpts": 2}, [0, 4]),
-        ({"n_excerpts": 8}, [0, 4, 8, 12, 16]),
+        ({"n_excerpts": 8}, [0, 2, 5, 7, 10, 12, 15, 17]),
         ({"excerpts": "top5"}, [0, 1, 2, 3, 4]),
         ({"excerpts": "top5", "n_excerpts": 8}, [0, 1, 2, 3, 4, 5, 6, 7]),
         ({"excerpts": "top5", "n_excerpts": 30}, list(range(20))),
@@ -45,6 +45,18 @@ def test_excerpts_are_those_chosen_as_far_as_there_are_records(
     with database.writing() as session:
         shown = shown_neuron(session, make_one(session), explainer_settings(changes))
         assert first_tokens(shown) == [f"top{rank}" for rank in ranks]
+
+
+@pytest.mark.parametrize(("n_top", "ranks"), [(0, []), (3, [0, 1, 2]), (8, [0, 1, 3, 4, 6])])
+def test_of_a_neuron_with_few_records_five_are_shown_all_the_same(
+    database: Database, n_top: int, ranks: list[int]
+) -> None:
+    """Records of the other side and random ones do not count."""
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session, polarity="both"), q90=2.0)
+        make_records(session, neuron, n_top)
+        make_bottom_records(session, neuron)
+        assert first_tokens(shown_neuron(session, neuron, ExplainerSettings())) == [f"top{rank}" for rank in ranks]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,19 @@ from sqlalchemy.orm import Session
 from app.batches.models import EXPLANATIONS, SCORES, Batch
 from app.database import utc_now
 from app.explanations.models import DONE, Explanation, Score
+from app.findings.building import finding_of
+from app.findings.table import Table
 from app.neurons.models import Neuron, NeuronSet, NeuronSetMember, SubjectModel
 from tests.factories import make_explanation, make_neuron, make_score, make_subject
 
 EXPLAINER, SCORER = "openai:gpt-4", "local:toy all-at-once"
+PACK = "default@0123456789ab"
+
+
+def built(session: Session, subject: SubjectModel, name: str, set_name: str | None = None) -> Table:
+    tables = {table.name: table for table in finding_of(name).build(session, subject, set_name)}
+    assert set(tables) == set(finding_of(name).tables)
+    return tables[name]
 
 
 def make_neurons(session: Session, subject: SubjectModel, n: int) -> list[Neuron]:

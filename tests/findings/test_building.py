@@ -1,21 +1,17 @@
 """Every table from the database to its CSV, on both databases; and what is said where there is nothing yet."""
 
 import pytest
-from scipy import stats
-from sqlalchemy.orm import Session
 
 from app.database import Database
 from app.errors import UnknownName
 from app.explanations.models import FAILED
 from app.findings.building import FINDINGS, TABLE_NAMES, finding_numbered, finding_of
 from app.findings.formats import as_csv, as_text
-from app.findings.table import Table
-from app.neurons.models import SubjectModel
-from app.studies.queries import study_named
-from app.studies.results.summary import study_results
 from tests.factories import make_explanation, make_score, make_subject
 from tests.findings.stored import (
     EXPLAINER,
+    PACK,
+    built,
     make_batch,
     make_neurons,
     make_paid,
@@ -23,17 +19,6 @@ from tests.findings.stored import (
     make_scored,
     make_set,
 )
-from tests.studies.careful_raters import judge
-from tests.studies.factories import EXPLAINER as EXPLAINER_OF_STUDIES
-from tests.studies.factories import close, make_open_study
-
-PACK = "default@0123456789ab"
-
-
-def built(session: Session, subject: SubjectModel, name: str, set_name: str | None = None) -> Table:
-    tables = {table.name: table for table in finding_of(name).build(session, subject, set_name)}
-    assert set(tables) == set(finding_of(name).tables)
-    return tables[name]
 
 
 def test_table_1_counts_tokens_by_method(database: Database) -> None:
@@ -61,20 +46,22 @@ def test_table_2_has_every_set_and_its_differences(database: Database) -> None:
         make_scored(session, neurons, {"original": [0.25, 0.5, None], "summary": [0.5, 0.75, 1.0]})
         make_set(session, subject, "top", neurons[1:])
         table = built(session, subject, "2")
-        header = "neurons,scorer,explainer,prompt_pack,n,original,original_sem,original_n,summary,summary_sem,summary_n"
+        methods = "original,original_sem,original_n,summary,summary_sem,summary_n"
+        header = f"neurons,scorer,explainer,prompt_pack,n_min,n_max,{methods}"
         place = f"local:toy all-at-once,{EXPLAINER},{PACK}"
         assert as_csv(table) == (
             f"{header}\n"
-            f"All neurons,{place},2–3,0.375,0.125,2,0.75,0.14433756729740646,3\n"
-            f"top,{place},1–2,0.5,,1,0.875,0.125,2\n"
+            f"All neurons,{place},2,3,0.375,0.125,2,0.75,0.14433756729740646,3\n"
+            f"top,{place},1,2,0.5,,1,0.875,0.125,2\n"
         )
-        assert table.notes == ["1 undefined score left out."]
+        heads = [f"{one} · local:toy all-at-once · {EXPLAINER} · {PACK}" for one in ("All neurons", "top")]
+        assert table.notes == [f"{head}: 1 undefined score left out (Original 1)." for head in heads]
         assert as_csv(built(session, subject, "2-differences")) == (
             "neurons,scorer,explainer,prompt_pack,method,other,n,n_left_out,difference,low,high,p,p_holm\n"
             f"All neurons,{place},Summary,Original,2,1,0.25,0.25,0.25,0.5,0.5\n"
             f"top,{place},Summary,Original,1,1,0.25,,,1.0,1.0\n"
         )
-        assert as_csv(built(session, subject, "2", "top")) == (f"{header}\ntop,{place},1–2,0.5,,1,0.875,0.125,2\n")
+        assert as_csv(built(session, subject, "2", "top")) == (f"{header}\ntop,{place},1,2,0.5,,1,0.875,0.125,2\n")
         assert built(session, subject, "3").rows == []
 
 
@@ -89,58 +76,10 @@ def test_table_4_is_about_puzzles_whichever_subject_is_asked_for(database: Datab
         make_scored(session, make_neurons(session, subject, 1), {"hs": [0.9]}, "adacs", scorer="minilm-l6-v2")
         for asked in (subject, puzzles):
             assert as_csv(built(session, asked, "4")) == (
-                "neurons,scorer,explainer,prompt_pack,n,original,original_sem,original_n,hs,hs_sem,hs_n\n"
-                f"puzzles,minilm-l6-v2,{EXPLAINER},{PACK},2,0.375,0.125,2,0.625,0.125,2\n"
+                "neurons,scorer,explainer,prompt_pack,n_min,n_max,original,original_sem,original_n,hs,hs_sem,hs_n\n"
+                f"puzzles,minilm-l6-v2,{EXPLAINER},{PACK},2,2,0.375,0.125,2,0.625,0.125,2\n"
             )
         assert as_csv(built(session, subject, "3")).splitlines()[1].startswith("All neurons,minilm-l6-v2,")
-
-
-def test_table_6_ranks_machines_and_puzzles(database: Database) -> None:
-    with database.writing() as session:
-        subject, puzzles = make_subject(session), make_puzzles(session)
-        of_puzzles, neurons = make_neurons(session, puzzles, 2), make_neurons(session, subject, 2)
-        make_scored(session, of_puzzles, {"original": [0.5, 0.5], "summary": [0.1, 0.5]}, "adacs")
-        make_scored(session, neurons, {"original": [0.25, 0.5], "summary": [0.5, 0.5]})
-        make_scored(session, neurons, {"original": [0.5, 0.5], "summary": [0.5, 0.5]}, "lexical", scorer="tf-idf")
-        make_scored(session, neurons, {"original": [0.5, 0.5], "summary": [0.1, 0.5]}, "of another program")
-        make_scored(session, neurons, {"summary": [0.5, 0.5]}, "fuzzing")
-        expected = (
-            "evaluation,by,explainer,prompt_pack,n,original,summary\n"
-            f"Simulation,local:toy all-at-once,{EXPLAINER},{PACK},2,2.0,1.0\n"
-            f"Puzzles,local:toy all-at-once,{EXPLAINER},{PACK},2,1.0,2.0\n"
-            f"Lexical,tf-idf,{EXPLAINER},{PACK},2,1.5,1.5\n"
-            "Average rank,,,,,1.5,1.5\n"
-        )
-        assert as_csv(built(session, subject, "6")) == expected
-        of_the_puzzles = as_csv(built(session, puzzles, "6")).splitlines()
-        assert [line.split(",")[0] for line in of_the_puzzles] == ["evaluation", "Puzzles", "Average rank"]
-
-
-def test_people_are_ranked_once_their_study_is_closed(database: Database) -> None:
-    study = make_open_study(database, n_neurons=2, n_raters=1)
-    judge(database, study, 1)
-    with database.reading() as session:
-        subject = study_named(session, study.slug).subject
-        assert built(session, subject, "6").rows == [], "nothing of people under the embargo"
-    close(database, study)
-    with database.reading() as session:
-        subject = study_named(session, study.slug).subject
-        means = {row.method: row.mean_rating or 0.0 for row in study_results(session, study.slug).rows}
-        assert len(set(means.values())) > 1
-        human, average = built(session, subject, "6").rows
-        by_rating = [float(rank) for rank in stats.rankdata([-mean for mean in means.values()])]
-        assert human == ("Human", "demo", EXPLAINER_OF_STUDIES, "", 2, *by_rating)
-        assert list(average[5:]) == by_rating
-
-
-def test_a_set_limits_the_machine_scores_that_table_6_ranks(database: Database) -> None:
-    with database.writing() as session:
-        subject = make_subject(session)
-        neurons = make_neurons(session, subject, 3)
-        make_scored(session, neurons, {"original": [0.9, 0.1, None], "summary": [0.2, 0.2, 0.9]})
-        make_set(session, subject, "one", neurons[1:2])
-        assert built(session, subject, "6").rows[0][5:] == (1.0, 2.0), "the undefined neuron is compared with nothing"
-        assert built(session, subject, "6", "one").rows[0][5:] == (2.0, 1.0)
 
 
 def test_table_7_adds_up_finished_batches(database: Database) -> None:
@@ -162,11 +101,48 @@ def test_table_7_adds_up_finished_batches(database: Database) -> None:
         make_paid(session, foreign, make_batch(session, other, ["avhs"]), 9.0, (1, 1))
         table = built(session, subject, "7")
         assert as_csv(table) == (
-            "work,model,methods,n_batches,n_neurons,usd,tokens,hours\n"
-            f'Explain,{EXPLAINER},"Original, Summary",1,2,250.0,2000000.0,500.0\n'
-            "Score: Simulation,local:toy,Original,2,2,0.0,10000.0,1000.0\n"
+            "work,model,settings,methods,n_batches,n_neurons,usd,tokens,hours\n"
+            f'Explain,{EXPLAINER},{PACK},"Original, Summary",1,2,250.0,2000000.0,500.0\n'
+            "Score: Simulation,local:toy,imported,Original,2,2,0.0,10000.0,1000.0\n"
         )
         assert table.notes[-1] == "1 batch left out: a part of what was ordered was there already."
+
+
+def test_table_7_never_adds_up_what_is_measured_otherwise(database: Database) -> None:
+    """Another simulator, another pack, samples, neurons of which all failed, and the negative side."""
+    with database.writing() as session:
+        subject = make_subject(session)
+        first, second = make_neurons(session, subject, 2)
+        plain, packed, sampled, negative = (make_batch(session, subject, ["hs"], seconds=0.0) for _ in range(4))
+        made = make_explanation(session, first, "hs", EXPLAINER)
+        make_paid(session, made, plain, 0.25, (9, 1))
+        make_paid(session, make_explanation(session, second, "hs", EXPLAINER, status=FAILED), plain, 0.25, (9, 1))
+        other = make_explanation(session, first, "hs", EXPLAINER, sample_number=1)
+        other.prompt_pack = f"{PACK}+top5"
+        make_paid(session, other, packed, 1.0, (10, 10))
+        for sample_number in (2, 3):
+            sample = make_explanation(session, first, "hs", EXPLAINER, sample_number=sample_number)
+            sample.prompt_pack = "mine@0"
+            make_paid(session, sample, sampled, 1.0, (5, 5))
+        of_negative = make_explanation(session, first, "hs", EXPLAINER, side="negative")
+        make_paid(session, of_negative, negative, 9.0, (1, 1))
+        for simulator, usd, scored in (
+            ("one-at-a-time", 2.0, made),
+            ("logprob-free", 0.5, made),
+            ("logprob-free", 7.0, of_negative),
+        ):
+            score = make_score(session, scored, "simulation", 0.5, scorer=f"openai:gpt-4o {simulator}")
+            scoring = make_batch(session, subject, ["hs"], kind="scores", explainer="openai:gpt-4o", seconds=0.0)
+            make_paid(session, score, scoring, usd, (1, 1))
+        table = built(session, subject, "7")
+        assert as_csv(table).splitlines()[1:] == [
+            f"Explain,{EXPLAINER},{PACK},HS,1,1,500.0,20000.0,0.0",
+            f"Explain,{EXPLAINER},{PACK}+top5,HS,1,1,1000.0,20000.0,0.0",
+            f"Explain,{EXPLAINER},mine@0,HS,1,1,1000.0,10000.0,0.0",
+            "Score: Simulation,openai:gpt-4o,openai:gpt-4o logprob-free,HS,1,1,500.0,2000.0,0.0",
+            "Score: Simulation,openai:gpt-4o,openai:gpt-4o one-at-a-time,HS,1,1,2000.0,2000.0,0.0",
+        ]
+        assert table.notes[1:] == ["2 batches left out: about negative activations, or about both sides."]
 
 
 @pytest.mark.parametrize(("usd", "tokens"), [(None, (900, 100)), (None, None)])
@@ -180,7 +156,7 @@ def test_a_cost_that_nobody_knows_is_unknown(
         make_paid(session, make_explanation(session, first, "original", EXPLAINER), batch, 0.5, (900, 100))
         make_paid(session, make_explanation(session, second, "original", EXPLAINER), batch, usd, tokens)
         table = built(session, subject, "7")
-        assert (table.rows[0][5], table.rows[0][6]) == (None, 1_000_000.0 if tokens else None)
+        assert (table.rows[0][6], table.rows[0][7]) == (None, 1_000_000.0 if tokens else None)
         assert "unknown" in as_text(table)
 
 
@@ -189,7 +165,19 @@ def test_who_asks_nobody_pays_nothing(database: Database) -> None:
         subject = make_subject(session)
         made = make_explanation(session, make_neurons(session, subject, 1)[0], "tokens", "none")
         make_paid(session, made, make_batch(session, subject, ["tokens"], explainer="none"), None, None)
-        assert built(session, subject, "7").rows[0][5:7] == (0.0, 0.0)
+        assert built(session, subject, "7").rows[0][6:8] == (0.0, 0.0)
+
+
+def test_a_batch_that_stood_still_has_no_time(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        first, second = make_neurons(session, subject, 2)
+        straight = make_batch(session, subject, ["original"])
+        make_paid(session, make_explanation(session, first, "original", EXPLAINER), straight, 0.5, (900, 100))
+        assert built(session, subject, "7").rows[0][8] == 1000.0
+        paused = make_batch(session, subject, ["original"], submission=1)
+        make_paid(session, make_explanation(session, second, "original", EXPLAINER), paused, 0.5, (900, 100))
+        assert built(session, subject, "7").rows[0][8] is None
 
 
 def test_figure_3_counts_neurons_by_layer_and_score(database: Database) -> None:

@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.findings.formats import as_csv, as_json, as_latex, as_text, escaped
-from app.findings.table import UNKNOWN, Column, Estimate, Table, shown
+from app.findings.table import UNKNOWN, Column, Estimate, Range, Table, shown
 
 TABLE = Table(
     name="2",
@@ -139,3 +140,23 @@ def test_an_empty_table_says_what_to_do() -> None:
 )
 def test_small_probabilities_are_shown_as_a_bound(probability: float, expected: str) -> None:
     assert shown(Column("p", "p", "p"), probability) == expected
+
+
+def test_a_method_may_be_called_like_a_column() -> None:
+    names = ("n", "hs", "hs_n", "scorer")
+    methods = tuple(Column(name, name.upper(), "estimate", is_method=True) for name in names)
+    estimates = tuple(Estimate(index / 2, None, index) for index in range(len(names)))
+    columns = (Column("scorer", "Scorer", "code"), Column("n_n", "N"), Column("n", "n", "range"), *methods)
+    clashing = replace(TABLE, columns=columns, rows=[("toy", "x", Range(3, 1500), *estimates)])
+    (table,) = json.loads(as_json([clashing]))
+    assert table["columns"]["methods"] == {"n": "N", "hs": "HS", "hs_n": "HS_N", "scorer": "SCORER"}
+    (row,) = table["rows"]
+    assert (row["scorer"], row["n"]) == ("toy", {"min": 3, "max": 1500})
+    assert {name: cell["n"] for name, cell in row["methods"].items()} == {"n": 0, "hs": 1, "hs_n": 2, "scorer": 3}
+    header, cells = csv.reader(io.StringIO(as_csv(clashing)))
+    assert len(set(header)) == len(header) == len(cells)
+    by_name = dict(zip(header, cells, strict=True))
+    assert (by_name["scorer"], by_name["n_min"], by_name["n_max"]) == ("toy", "3", "1500")
+    assert [by_name[name] for name in ("method_n_n", "hs_n", "method_hs_n_n", "method_scorer_n")] == list("0123")
+    assert shown(columns[2], Range(3, 1500)) == "3–1,500"
+    assert shown(columns[2], Range(3, 3)) == "3"

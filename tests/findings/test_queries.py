@@ -10,7 +10,9 @@ from app.database import Database
 from app.errors import InvalidInput, UnknownName
 from app.explanations.models import FAILED, QUEUED, Score
 from app.findings import queries
-from app.findings.values import ByCondition, Condition
+from app.findings.figure3 import figure3_tables
+from app.findings.values import ByCondition, Condition, Neurons
+from app.neurons.models import SubjectModel
 from tests.factories import make_explanation, make_neuron, make_score, make_subject
 from tests.findings.stored import EXPLAINER, SCORER, make_neurons, make_puzzles, make_scored, make_set
 
@@ -47,8 +49,12 @@ def test_only_what_methods_said_of_this_subject_s_positive_side_counts(database:
         first, second = (neuron.id for neuron in neurons)
         found = plain(queries.score_values(session, subject.id, ["simulation"]))
         assert found == {CONDITION: {"original": {first: 0.25, second: 0.5}, "summary": {first: 0.75}}}
-        without = queries.without_value(session, [subject.id], ["simulation"])
-        assert without.notes == ["1 undefined score left out.", "1 failed score left out."]
+        everywhere = [Neurons("All neurons", None)]
+        place = f"{EXPLAINER} · default@0123456789ab"
+        assert queries.notes_without_value(session, subject.id, ["simulation"], everywhere) == [
+            f"All neurons · {SCORER} · {place}: 1 undefined score left out (Summary 1).",
+            "All neurons · x · local:toy · default@0123456789ab: 1 failed score left out (AVHS 1).",
+        ]
 
 
 def test_samples_of_a_neuron_are_averaged_and_conditions_kept_apart(database: Database) -> None:
@@ -119,12 +125,51 @@ def test_a_neuron_s_score_is_that_of_its_reference_where_references_are_scored(d
         subject = make_subject(session)
         neurons = make_neurons(session, subject, 4)
         make_scored(session, neurons, {"original": [0.2, 0.4, None, 0.3], "summary": [0.3, 0.1, None, 0.3]})
-        found = queries.scored_neurons(session, subject.id, None)
+        found = queries.scored_neurons(session, subject, None)
         assert (found.name, found.scores.tolist()) == ("Top 3 by score", [0.4, 0.3, 0.3])
         assert found.layers.tolist() == [neurons[1].layer, neurons[0].layer, neurons[3].layer]
         make_scored(session, neurons[:1], {"reference": [0.125]}, scorer="imported")
-        by_reference = queries.scored_neurons(session, subject.id, None)
-        assert (by_reference.scores.tolist(), by_reference.score) == ([0.125], "simulation, of references")
+        by_reference = queries.scored_neurons(session, subject, None)
+        assert (by_reference.scores.tolist(), by_reference.score) == ([0.125], "simulation by imported, of references")
+
+
+def test_what_has_no_value_is_counted_by_set_scorer_and_method(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        neurons = make_neurons(session, subject, 3)
+        make_scored(session, neurons, {"original": [None, None, 0.5], "hs": [0.5, None, 0.5]})
+        make_scored(session, neurons, {"hs": [0.5, 0.5, None]}, scorer="other")
+        failed = make_score(session, make_explanation(session, neurons[0], "avhs", EXPLAINER), "simulation", None)
+        failed.status, failed.reason, failed.failure = FAILED, None, "refusal"
+        make_set(session, subject, "first", neurons[:1])
+        make_set(session, subject, "last", neurons[2:])
+        sets = queries.neurons_compared(session, subject.id, None)
+        found = queries.notes_without_value(session, subject.id, ["simulation"], sets)
+        pack = f"{EXPLAINER} · default@0123456789ab"
+        assert found == [
+            f"All neurons · imported · {pack}: 1 failed score left out (AVHS 1).",
+            f"All neurons · {SCORER} · {pack}: 3 undefined scores left out (Original 2, HS 1).",
+            f"All neurons · other · {pack}: 1 undefined score left out (HS 1).",
+            f"first · imported · {pack}: 1 failed score left out (AVHS 1).",
+            f"first · {SCORER} · {pack}: 1 undefined score left out (Original 1).",
+            f"last · other · {pack}: 1 undefined score left out (HS 1).",
+        ]
+
+
+def test_figure3_is_by_one_scorer(database: Database) -> None:
+    """A maximum over scorers is on no scale."""
+    with database.writing() as session:
+        subject = make_subject(session)
+        neurons = make_neurons(session, subject, 3)
+        make_scored(session, neurons, {"hs": [0.1, 0.2, 0.3]}, scorer="most")
+        make_scored(session, neurons[:2], {"hs": [0.9, 0.9]}, scorer="fewer")
+        make_scored(session, neurons, {"false": [0.9, 0.9, 0.9]}, scorer="imported")
+        found = queries.scored_neurons(session, subject, None)
+        assert (found.scores.tolist(), found.other_scorers) == ([0.3, 0.2, 0.1], ("fewer",))
+        assert found.score == "simulation by most, the best of a neuron's explanations"
+        assert figure3_tables("toy", 2, found, "", "")[0].notes == ["Not shown: scores by fewer."]
+        make_scored(session, neurons[:1], {"hs": [0.5]}, scorer="imported")
+        assert queries.scored_neurons(session, subject, None).scores.tolist() == [0.5]
 
 
 def test_figure3_of_a_set_counts_its_members_without_a_score(database: Database) -> None:
@@ -134,7 +179,7 @@ def test_figure3_of_a_set_counts_its_members_without_a_score(database: Database)
         make_scored(session, neurons, {"original": [0.2, 0.4, None, 0.3]})
         make_set(session, subject, "few", neurons[:3])
         (few,) = queries.neurons_compared(session, subject.id, "few")
-        found = queries.scored_neurons(session, subject.id, few)
+        found = queries.scored_neurons(session, subject, few)
         assert (found.name, sorted(found.scores.tolist()), found.n_without) == ("few", [0.2, 0.4], 1)
 
 
@@ -142,7 +187,7 @@ def test_only_the_best_are_in_figure3(database: Database) -> None:
     with database.writing() as session:
         subject = make_subject(session)
         make_scored(session, make_neurons(session, subject, 3), {"hs": [0.2, 0.4, 0.3]})
-        assert queries.scored_neurons(session, subject.id, None, n_top=2).scores.tolist() == [0.4, 0.3]
+        assert queries.scored_neurons(session, subject, None, n_top=2).scores.tolist() == [0.4, 0.3]
 
 
 def test_no_row_of_another_subject_is_read(empty_sqlite_file: Path, tmp_path: Path) -> None:
@@ -159,8 +204,8 @@ def test_no_row_of_another_subject_is_read(empty_sqlite_file: Path, tmp_path: Pa
 
         queries.score_values(session, 1, ["simulation"])
         queries.length_values(session, 1)
-        queries.without_value(session, [1], ["simulation"])
-        queries.scored_neurons(session, 1, None)
+        queries.notes_without_value(session, 1, ["simulation"], [Neurons("All neurons", None)])
+        queries.scored_neurons(session, SubjectModel(id=1), None)
         asked = list(seen)
         for statement, parameters in asked:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
@@ -168,7 +213,7 @@ def test_no_row_of_another_subject_is_read(empty_sqlite_file: Path, tmp_path: Pa
             assert [step for step in steps if step.startswith("SCAN") and "subquery" not in step.lower()] == [], steps
             assert any("subject_id=?" in step for step in steps), steps
     database.dispose()
-    assert len(asked) == 5
+    assert len(asked) == 6
 
 
 def test_a_score_without_its_explanation_s_text_is_none(database: Database) -> None:

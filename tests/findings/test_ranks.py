@@ -47,9 +47,9 @@ def of_the_paper(neuron_set: str) -> list[Evaluation]:
 
 @pytest.mark.parametrize("neuron_set", ["Random", "Random interpretable"])
 def test_the_papers_tables_give_the_published_average_ranks(neuron_set: str) -> None:
-    averages, n_evaluations = average_ranks(of_the_paper(neuron_set))
+    averages, left_out = average_ranks(of_the_paper(neuron_set))
     assert {method: f"{average:.2f}" for method, average in averages.items()} == AVERAGE_RANKS
-    assert n_evaluations == 7
+    assert left_out == []
 
 
 @pytest.mark.parametrize(
@@ -91,20 +91,35 @@ def test_the_table_has_a_row_per_evaluation_and_the_average() -> None:
 
 def test_evaluations_of_other_methods_than_most_are_ranked_but_not_averaged() -> None:
     two = Evaluation("Human", "demo", GPT4, "", 9, {"original": 4.0, "summary": 3.0})
-    averages, n_evaluations = average_ranks([*of_the_paper("Random"), two])
+    averages, left_out = average_ranks([*of_the_paper("Random"), two])
     assert {method: f"{average:.2f}" for method, average in averages.items()} == AVERAGE_RANKS
-    assert n_evaluations == 7
+    assert left_out == [two]
     table = rank_table("gpt2-xl", [*of_the_paper("Random"), two], ["Before."], "hint", "command")
     assert table.rows[-2] == ("Human", "demo", GPT4, "", 9, 1.0, 2.0, None, None, None)
-    assert table.notes == ["Before.", "1 evaluation is not in the average: it has other methods than most."]
+    assert table.notes == ["Before.", f"Not in the average: Human by demo, {GPT4}; it lacks Highlight, HS, AVHS."]
 
 
 def test_where_choices_are_equally_common_the_larger_one_is_averaged() -> None:
     two = Evaluation("Human", "demo", GPT4, "", 9, {"original": 4.0, "summary": 3.0})
-    averages, n_evaluations = average_ranks([two, evaluation("AdaCS", GPT4, (1, 2, 3, 4, 5))])
-    assert (len(averages), n_evaluations) == (5, 1)
+    averages, left_out = average_ranks([two, evaluation("AdaCS", GPT4, (1, 2, 3, 4, 5))])
+    assert (len(averages), left_out) == (5, [two])
 
 
 def test_a_single_method_has_no_rank() -> None:
     alone = Evaluation("AdaCS", "imported", GPT4, "", 9, {"original": 4.0})
     assert rank_table("gpt2-xl", [alone], [], "hint", "command").rows == []
+
+
+def test_an_evaluation_that_was_measured_again_counts_once() -> None:
+    good, bad = (0.1, 0.2, 0.3, 0.4, 0.5), (0.5, 0.4, 0.3, 0.2, 0.1)
+    once = [evaluation("Simulation", GPT4, good), evaluation("Human", GPT4, bad)]
+    again = [evaluation("Simulation", GPT4, good, by=f"calibrated {n}") for n in range(3)]
+    assert average_ranks([*once, *again]) == average_ranks(once) == (dict.fromkeys(METHODS, 3.0), [])
+    other = evaluation("Simulation", GPT4, bad, by="another scorer")
+    assert average_ranks([*once, other])[0]["original"] == (3.0 + 1.0) / 2
+
+
+def test_many_measurements_of_few_methods_do_not_choose_what_is_averaged() -> None:
+    few = [Evaluation("AdaCS", f"scorer {n}", GPT4, "", 9, {"original": 0.1, "hs": 0.2}) for n in range(3)]
+    averages, left_out = average_ranks([evaluation("Simulation", GPT4, (1, 2, 3, 4, 5)), *few])
+    assert (len(averages), left_out) == (5, few)

@@ -14,9 +14,9 @@ from tests.factories import make_subject
 from tests.findings.stored import EXPLAINER, make_neurons, make_puzzles, make_scored, make_set
 
 TABLE_2 = (
-    "neurons,scorer,explainer,prompt_pack,n,original,original_sem,original_n\n"
-    f"All neurons,local:toy all-at-once,{EXPLAINER},default@0123456789ab,2,0.375,0.125,2\n"
-    f"few,local:toy all-at-once,{EXPLAINER},default@0123456789ab,1,0.5,,1\n"
+    "neurons,scorer,explainer,prompt_pack,n_min,n_max,original,original_sem,original_n\n"
+    f"All neurons,local:toy all-at-once,{EXPLAINER},default@0123456789ab,2,2,0.375,0.125,2\n"
+    f"few,local:toy all-at-once,{EXPLAINER},default@0123456789ab,1,1,0.5,,1\n"
 )
 
 

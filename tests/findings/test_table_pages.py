@@ -42,7 +42,7 @@ def test_table_2_is_shown_with_its_differences(researcher_client: TestClient) ->
     same = f"Scorer local:toy all-at-once ; Explainer {EXPLAINER} ; Prompt pack default@0123456789ab"
     assert words.count(same) == 2, "what is the same in all rows is said once"
     assert "Table 2, differences: Differences between methods: simulation score" in words
-    assert "1 undefined score left out." in words
+    assert "1 undefined score left out (Original 1)." in words
     assert 'href="/tables?subject=toy+1&amp;table=6"' in page.text
 
 
@@ -166,6 +166,16 @@ def test_rows_about_the_same_thing_stand_under_one_heading(database: Database, r
         ["HS", "Original", "2"],
         ["HS", "Summary", "2"],
     ]
+
+
+def test_admins_find_the_form_that_fills_an_empty_table(
+    database: Database, researcher_client: TestClient, admin_client: TestClient
+) -> None:
+    with database.writing() as session:
+        make_subject(session)
+    link = '<a href="/batches/scores/new">New batch of scores</a>'
+    assert link in admin_client.get("/tables?table=2").text
+    assert link not in researcher_client.get("/tables?table=2").text
 
 
 def test_differences_that_there_are_none_of_are_not_shown_beside_means(

@@ -1,5 +1,7 @@
 """Numbers per neuron: restricted, matched and averaged, against numpy, scipy and brute force."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,9 +10,10 @@ from scipy import stats
 
 from app.findings.mean_tables import Heading, difference_table, length_table, mean_table
 from app.findings.paired import holm, sign_flip
-from app.findings.table import Estimate
+from app.findings.table import Estimate, Range
 from app.findings.values import Block, Condition, Neurons, NeuronValues, blocks, estimate, in_table_order, matched
 
+ALL = Neurons("All neurons", None)
 CONDITION = Condition("simulation", "local:toy", "openai:gpt-4", "default@1")
 HEADING = Heading("2", "Table 2", "Mean simulation score", "simulation score", "toy", "hint", "command")
 
@@ -54,6 +57,22 @@ def test_a_set_takes_its_neurons_alone() -> None:
     assert found[1].methods["hs"].neuron_ids.tolist() == [3]
 
 
+def test_tokens_of_other_excerpts_are_not_compared() -> None:
+    tokens = {"tokens": values({1: 0.5})}
+    others = {
+        pack: replace(CONDITION, prompt_pack=pack) for pack in ("default@1", "default@1+2shots", "default@1+top5")
+    }
+    baseline = replace(CONDITION, explainer="none", prompt_pack="none+top5")
+    stored = {**dict.fromkeys(others.values(), METHODS), baseline: tokens}
+    has_tokens = {block.condition.prompt_pack: "tokens" in block.methods for block in blocks(stored, [ALL])}
+    assert has_tokens == {"default@1": False, "default@1+2shots": False, "default@1+top5": True}
+    plain = {**stored, replace(baseline, prompt_pack="none"): tokens}
+    assert all("tokens" in block.methods for block in blocks(plain, [ALL]))
+    assert [block.condition for block in blocks({baseline: tokens}, [ALL])] == [baseline], "alone it has its own row"
+    elsewhere = replace(baseline, scorer="another")
+    assert len(blocks({**stored, elsewhere: tokens}, [ALL])) == 4
+
+
 def test_methods_stand_in_the_papers_order() -> None:
     assert in_table_order({"zeta", "avhs", "alpha", "tokens", "original", "hs"}) == [
         "original",
@@ -68,7 +87,7 @@ def test_methods_stand_in_the_papers_order() -> None:
 def test_a_row_of_means_says_how_many_neurons_it_has() -> None:
     table = mean_table(HEADING, [Block("All neurons", CONDITION, METHODS)], ["A note."])
     (row,) = table.rows
-    assert row[:5] == ("All neurons", "local:toy", "openai:gpt-4", "default@1", "3–4")
+    assert row[:5] == ("All neurons", "local:toy", "openai:gpt-4", "default@1", Range(3, 4))
     assert row[5:] == tuple(estimate(METHODS[name].values) for name in ("original", "summary", "hs"))
     assert [column.title for column in table.columns][5:] == ["Original", "Summary", "HS"]
     assert table.notes == ["A note."]
@@ -77,23 +96,29 @@ def test_a_row_of_means_says_how_many_neurons_it_has() -> None:
 def test_a_method_that_another_row_has_is_an_empty_cell() -> None:
     other = Block("few", CONDITION, {"avhs": values({1: 0.5})})
     table = mean_table(HEADING, [Block("All neurons", CONDITION, METHODS), other], [])
-    assert table.rows[1] == ("few", *table.rows[0][1:4], "1", None, None, None, Estimate(0.5, None, 1))
+    assert table.rows[1] == ("few", *table.rows[0][1:4], Range(1, 1), None, None, None, Estimate(0.5, None, 1))
 
 
-def test_differences_are_on_matched_neurons_and_corrected_within_their_block() -> None:
+def test_differences_are_on_the_neurons_of_each_pair_and_corrected_within_their_block() -> None:
     one = Block("All neurons", CONDITION, METHODS)
     table = difference_table(HEADING, [one, Block("few", CONDITION, {"hs": METHODS["hs"]})], [])
     assert [row[4:8] for row in table.rows] == [
-        ("Summary", "Original", 2, 3),
+        ("Summary", "Original", 3, 1),
         ("HS", "Original", 2, 3),
-        ("HS", "Summary", 2, 3),
+        ("HS", "Summary", 2, 2),
     ]
-    each = np.array([[0.2, -0.1, -0.3], [0.7, 0.6, -0.1]])
-    assert [row[8] for row in table.rows] == pytest.approx(each.mean(axis=0).tolist())
-    probabilities = sign_flip(each)
+    each = [np.array([0.3, 0.2, 0.7]), np.array([-0.1, 0.6]), np.array([-0.3, -0.1])]
+    assert [row[8] for row in table.rows] == pytest.approx([one.mean() for one in each])
+    probabilities = np.array([sign_flip(one[:, None])[0] for one in each])
     assert [row[11] for row in table.rows] == pytest.approx(probabilities.tolist())
     assert [row[12] for row in table.rows] == pytest.approx(holm(probabilities).tolist())
     assert table.name == "2-differences"
+
+
+def test_a_sparse_method_takes_no_neuron_from_the_others() -> None:
+    sparse = METHODS | {"avhs": values({50: 0.5})}
+    before, after = (difference_table(HEADING, [Block("All", CONDITION, one)], []).rows for one in (METHODS, sparse))
+    assert after == before, "the pairs that share no neuron have no row"
 
 
 def test_prompt_lengths_are_compared_with_original() -> None:

@@ -21,6 +21,16 @@ def test_reads_neurons_by_layer_and_index_of_one_subject(database: Database) -> 
         assert listed_neurons(session, subject, ListedNeurons("n.csv", text)) == [second, first]
 
 
+@pytest.mark.parametrize("text", ["1,0\n0,2", "\ufeff\r\n1, 0\r\n0,2\r\n"])
+def test_a_list_may_go_without_a_header(database: Database, text: str) -> None:
+    with database.writing() as session:
+        subject = make_subject(session)
+        first, second = make_neuron(session, subject, 0, 2), make_neuron(session, subject, 1, 0)
+        assert listed_neurons(session, subject, ListedNeurons("n.csv", text)) == [second, first]
+        with pytest.raises(InvalidInput, match=r"^n.csv, line 1: toy has no neuron 7:7$"):
+            listed_neurons(session, subject, ListedNeurons("n.csv", "7,7"))
+
+
 def test_every_bad_line_is_named_with_file_line_and_reason(database: Database) -> None:
     with database.writing() as session:
         subject = make_subject(session)

@@ -57,14 +57,15 @@ def make_open_study(
     texts: Texts = distinct_text,
     order_key: bytes | None = None,
     protocol: Protocol = PLAIN,
+    n_top: int = 2,
 ) -> OpenStudy:
     """A study of its own subject model, two neurons in each layer (n_neurons is even), opened, with raters invited who
     have come to the judging, one after the other.
 
-    order_key: of all orders; None keeps the random one.
+    order_key: of all orders; None keeps the random one. n_top: excerpts recorded of each neuron.
     """
     with database.writing() as session:
-        make_explained_subject(session, f"toy-{slug}", n_layers=n_neurons // 2, texts=texts)
+        make_explained_subject(session, f"toy-{slug}", n_layers=n_neurons // 2, texts=texts, n_top=n_top)
         study = make_draft(session, slug, n_per_layer=2, protocol=protocol)
         study.order_key = order_key or study.order_key
         open_study(session, slug, NOW)
@@ -96,14 +97,14 @@ def make_draft(session: Session, slug: str, n_per_layer: int, protocol: Protocol
 
 
 def make_explained_subject(
-    session: Session, name: str, n_layers: int = 2, texts: Texts = distinct_text
+    session: Session, name: str, n_layers: int = 2, texts: Texts = distinct_text, n_top: int = 2
 ) -> SubjectModel:
     """A subject model with two recorded neurons per layer and an explanation of each by every method."""
     subject = make_subject(session, name, n_layers=n_layers, n_neurons_per_layer=2)
     for layer in range(n_layers):
         for index in range(2):
             neuron = make_neuron(session, subject, layer, index)
-            make_records(session, neuron, n_top=2, n_random=1)
+            make_records(session, neuron, n_top, n_random=1)
             for method in METHODS:
                 make_explanation(session, neuron, method, EXPLAINER, text=texts(layer, index, method))
     return subject

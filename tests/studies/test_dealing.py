@@ -203,11 +203,11 @@ def test_checks_can_come_from_puzzles(database: Database) -> None:
 
 def test_the_evidence_is_stored_with_the_assignment(database: Database) -> None:
     protocol = plain(evidence={"top": 1, "random": 5}, shows_explained=False)
-    make_open_study(database, n_neurons=2, n_raters=1, protocol=protocol)
+    make_open_study(database, n_neurons=2, n_raters=1, protocol=protocol, n_top=7)
     with database.reading() as session:
         evidence = session.scalars(sa.select(Assignment.evidence)).all()
-    # Two top excerpts are recorded; the explainer sees the first.
-    assert evidence == [{"top": [1], "random": [0]}] * 2
+    # Seven top excerpts are recorded; the explainer sees 0, 1, 2, 4 and 5.
+    assert evidence == [{"top": [3], "random": [0]}] * 2
 
 
 # Dry runs -------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,12 @@ def test_what_the_prompts_of_any_description_showed_is_passed_over(prompt_packs:
     assert shown_ranks(protocol, RECORDED, prompt_packs) == {"top": top, "random": [0, 1]}
 
 
+def test_of_a_neuron_with_few_excerpts_what_its_prompts_spread_over_is_passed_over() -> None:
+    protocol = plain(evidence={"top": 4}, shows_explained=False)
+    assert shown_ranks(protocol, {"top": 8}, [DEFAULT]) == {"top": [2, 5, 7]}
+    assert shown_ranks(protocol, {"top": 8}, [DEFAULT, f"{DEFAULT}+3excerpts"]) == {"top": [7]}
+
+
 def test_with_the_explained_ones_the_best_are_shown() -> None:
     protocol = plain(evidence={"top": 4}, shows_explained=True)
     assert shown_ranks(protocol, RECORDED, [f"{DEFAULT}+top5"]) == {"top": [0, 1, 2, 3]}

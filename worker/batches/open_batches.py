@@ -41,10 +41,16 @@ class OpenBatch:
 
 
 class OpenBatches:
-    """The open batches of one event loop."""
+    """The open batches of one event loop.
+
+    is_stopping: set, also from another thread, when the worker is to end: no further row is begun. n_rows: those that
+    are being made or stored; changes in the event loop alone.
+    """
 
     def __init__(self, maker_for: MakerFor):
         self._maker_for = maker_for
+        self.is_stopping = False
+        self.n_rows = 0
         self._open: dict[tuple[int, int], OpenBatch] = {}
         self._opening = asyncio.Lock()
 

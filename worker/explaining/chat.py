@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.errors import NeuronJuryError
+from app.errors import NeuronJuryError, Unavailable
 from app.explanations.methods.prompt import ChatMessage
 
 
@@ -16,6 +16,10 @@ class CallFailed(NeuronJuryError):
         super().__init__(f"{failure}: {detail}")
         self.failure = failure
         self.detail = detail
+
+
+class ServerRefuses(Unavailable):
+    """A server that would refuse every further call, too: a wrong key, a used-up account. The message is for people."""
 
 
 still_wanted: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("still_wanted", default=None)

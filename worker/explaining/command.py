@@ -5,6 +5,7 @@ import typer
 from app.batches.estimate_in_words import estimate_in_words
 from app.batches.estimating import estimate_batch
 from app.batches.launching import launch_batch
+from app.batches.models import PAUSED
 from app.batches.ordering import BatchWish, order_of
 from app.batches.progress import BatchProgress
 from app.batches.wording import dollars
@@ -36,11 +37,29 @@ def explain(settings: Settings, database: Database, wish: BatchWish, *, is_detac
     elif is_detached:
         typer.echo(f"Batch {batch_id} waits for a worker: neuronjury worker")
     else:
-        typer.echo(in_one_line(batch_id, work_here(settings, database, batch_id, models)))
+        say_how_it_ended(batch_id, work_here(settings, database, batch_id, models))
+
+
+def say_how_it_ended(batch_id: int, ended: BatchProgress) -> None:
+    """One line; exit code 1 where there was something to make and nothing was made."""
+    typer.echo(in_one_line(batch_id, ended))
+    if ended.n_to_make and not ended.n_done:
+        raise typer.Exit(1)
 
 
 def in_one_line(batch_id: int, ended: BatchProgress) -> str:
     failures = "".join(f", {n} {reason}" for reason, n in ended.failures.items())
+    why_undefined = "; ".join(f"{n} {reason}" for reason, n in ended.reasons.items())
+    undefined = f", {ended.n_undefined} of the done undefined ({why_undefined})" if ended.n_undefined else ""
     cost = "" if not ended.spent_usd else f", {dollars(ended.spent_usd)} spent"
     why = "" if ended.failure is None else f" ({ended.failure})"
-    return f"Batch {batch_id} {ended.status}{why}: {ended.n_done} done, {ended.n_failed} failed{failures}{cost}"
+    counts = f"{ended.n_done} done, {ended.n_failed} failed{failures}{undefined}{cost}"
+    return f"Batch {batch_id} {ended.status}{why}: {counts}{_next_step(batch_id, ended)}"
+
+
+def _next_step(batch_id: int, ended: BatchProgress) -> str:
+    if ended.status != PAUSED:
+        return ""
+    if ended.budget_usd is None and ended.budget_tokens is None:
+        return f". Resume it under /batches/{batch_id}, or order again"
+    return f". Raise its budget or resume it under /batches/{batch_id}, or order again with a larger budget"

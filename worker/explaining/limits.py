@@ -1,4 +1,4 @@
-"""Turns at a server: a rate that all workers share, and calls in flight of this worker. Knows no server and no call.
+"""Turns at a server: a rate that all workers share. Knows no server and no call.
 
 A worker takes the shared rate in blocks of about half a second, each in one short transaction, and hands it out call
 by call. So neither does every call cost a write, nor is much of the rate lost with a worker that dies.
@@ -7,8 +7,7 @@ by call. So neither does every call cost a write, nor is much of the rate lost w
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 from app.batches.allowances import MAKE_UP_SECONDS, take_block
 from app.database import Database
@@ -93,28 +92,6 @@ class Turns:
         used = min(self._credit, seconds)
         self._credit -= used
         return seconds - used
-
-
-class InFlight:
-    """How many calls of this worker are under way at one server."""
-
-    def __init__(self) -> None:
-        self._n_under_way = 0
-        self._ended = asyncio.Event()
-
-    @asynccontextmanager
-    async def place(self, n_at_most: int) -> AsyncIterator[None]:
-        """Waits until fewer than so many are under way, and is one of them inside the block."""
-        while self._n_under_way >= n_at_most:
-            await self._ended.wait()
-        self._n_under_way += 1
-        try:
-            yield
-        finally:
-            self._n_under_way -= 1
-            # All who wait look for themselves, because they may be waiting for different numbers.
-            self._ended.set()
-            self._ended = asyncio.Event()
 
 
 def blocks_of(database: Database) -> TakeBlock:

@@ -61,8 +61,19 @@ class OpenAIChat:
             answer = await self._ask(messages, options, max_tokens)
         if answer.usage:
             self._server.count_used(self._model, self._settings, n_tokens, answer.usage.total_tokens)
-        completion = _completion(answer)
-        return replace(completion, text=self._server.without_key(completion.text), remark=self._refused.remark)
+        return replace(self._without_key(_completion(answer)), remark=self._refused.remark)
+
+    def _without_key(self, completion: Completion) -> Completion:
+        """Some servers repeat the key in what they answer, and all of this is stored."""
+        clean = self._server.without_key
+        return replace(
+            completion,
+            text=clean(completion.text),
+            finish_reason=clean(completion.finish_reason),
+            refusal=None if completion.refusal is None else clean(completion.refusal),
+            top_logprobs=completion.top_logprobs
+            and tuple({clean(token): logprob for token, logprob in tops.items()} for tops in completion.top_logprobs),
+        )
 
     async def _ask(self, messages: Sequence[ChatMessage], options: dict[str, Any], max_tokens: int) -> ChatCompletion:
         while True:

@@ -8,12 +8,13 @@ import asyncio
 import email.utils
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -23,19 +24,22 @@ from app.batches.allowances import REQUESTS, TOKENS
 from app.errors import ExplainerUnreachable, Unavailable
 from app.explanations import failures
 from app.explanations.explainers import CallSettings
-from worker.explaining.chat import CallFailed, still_wanted
-from worker.explaining.limits import InFlight, TakeBlock, Turns, blocks_of_this_process
+from worker.explaining.chat import CallFailed, ServerRefuses, still_wanted
+from worker.explaining.limits import TakeBlock, Turns, blocks_of_this_process
 from worker.explaining.refused_settings import RefusedSettings, is_too_long
 
 OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key"
 """Sent to servers that ask for none; the client insists on some text."""
+FEWEST_LETTERS_OF_A_SECRET = 16
+"""Shorter keys are placeholders that servers of one's own are given ("none", "1"): they occur in any text."""
 MAX_CHECK_SECONDS = 15.0
 MAX_DETAIL_LENGTH = 500
 CLIENT_WAITS_UP_TO = 50.0
 """Seconds of Retry-After that every version of the client waits itself; when told to wait longer, some give up."""
 LONGEST_WAIT = 3600.0
 """Seconds of Retry-After that are waited for at all; a call that is told to wait longer fails."""
+_MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
 for _library in ("httpcore", "httpcore2"):
     # At level DEBUG they write every header they send, and with it the key.
     logging.getLogger(_library).setLevel(logging.INFO)
@@ -45,7 +49,6 @@ for _library in ("httpcore", "httpcore2"):
 class _Shared:
     """What all calls of one event loop to one server share. turns: by model and unit."""
 
-    in_flight: InFlight = field(default_factory=InFlight)
     turns: dict[tuple[str, str], Turns] = field(default_factory=dict)
 
 
@@ -62,7 +65,7 @@ _asked: ContextVar[_Asked | None] = ContextVar("_asked", default=None)
 
 
 class OpenAIServer:
-    """One server. Clients are made for one batch's settings each; places in flight and turns are of all of them."""
+    """One server. Clients are made for one batch's settings each and have its calls at once; turns are of them all."""
 
     def __init__(self, settings: CallSettings, take: TakeBlock | None = None):
         """take: of the rate that all workers share; None: of one that nobody shares.
@@ -83,7 +86,7 @@ class OpenAIServer:
             base_url=self.url,
             timeout=settings.timeout_seconds,
             max_retries=settings.n_retries,
-            http_client=_TurnTaking(self, timeout=settings.timeout_seconds),
+            http_client=_TurnTaking(self, settings.n_in_flight, timeout=settings.timeout_seconds),
         )
 
     def refused_by(self, model: str) -> RefusedSettings:
@@ -93,12 +96,15 @@ class OpenAIServer:
     def asking(self, model: str, settings: CallSettings, n_tokens: int) -> Iterator[None]:
         """Requests sent inside the block take their turns as calls of that model. n_tokens: prompt and answer, about.
 
-        Errors: CallFailed in place of the client's own.
+        Errors: CallFailed in place of the client's own; ServerRefuses when every other call would end the same way.
         """
         token = _asked.set(_Asked(model, settings, n_tokens))
         try:
             yield
         except openai.OpenAIError as error:
+            why = _why_all_are_refused(error)
+            if why is not None:
+                raise ServerRefuses(f"the server at {self.url} {why}: {self._said(error)}") from error
             raise self.call_failed(error) from error
         finally:
             _asked.reset(token)
@@ -109,11 +115,14 @@ class OpenAIServer:
             self._turns(model, TOKENS).correct(estimated, used, settings.tokens_per_minute)
 
     def call_failed(self, error: openai.OpenAIError) -> CallFailed:
-        return CallFailed(_failure(error), self.without_key(str(error))[:MAX_DETAIL_LENGTH])
+        return CallFailed(_failure(error), self._said(error))
+
+    def _said(self, error: openai.OpenAIError) -> str:
+        return self.without_key(str(error))[:MAX_DETAIL_LENGTH]
 
     def without_key(self, text: str) -> str:
         """What is stored and shown: some servers repeat the key in what they answer."""
-        return text.replace(self._key, "(key)")
+        return text.replace(self._key, "(key)") if _is_secret(self._key) else text
 
     async def check(self) -> None:
         """Asks for the list of models: a server that answers anything but "unknown key" will do.
@@ -131,9 +140,6 @@ class OpenAIServer:
             return  # Many servers have no list of models; that they answer is enough.
         finally:
             await client.close()
-
-    def in_flight(self) -> InFlight:
-        return self._of_this_loop().in_flight
 
     async def wait_for_turn(self, asked: _Asked) -> None:
         """Tokens first: the turn among requests is taken last, right before the request is sent."""
@@ -155,18 +161,23 @@ class OpenAIServer:
 
 
 class _TurnTaking(openai.DefaultAsyncHttpxClient):
-    """The HTTP client below the OpenAI client: sends nothing before its turn."""
+    """The HTTP client below the OpenAI client: sends nothing before its turn.
 
-    def __init__(self, server: OpenAIServer, **options: Any):
+    n_in_flight: as many requests are under way at once.
+    """
+
+    def __init__(self, server: OpenAIServer, n_in_flight: int, **options: Any):
         super().__init__(**options)
         self._openai_server = server
+        # Of each client its own: calls of a batch with few at once would wait for all those of one with many.
+        self._places = asyncio.Semaphore(n_in_flight)
 
     async def send(self, request: Any, **options: Any) -> Any:
         asked = _asked.get()
         if asked is None:
             return await super().send(request, **options)
         began = time.monotonic()
-        async with self._openai_server.in_flight().place(asked.settings.n_in_flight):
+        async with self._places:
             await self._openai_server.wait_for_turn(asked)
             await _raise_if_unwanted(request, time.monotonic() - began)
             response = await super().send(request, **options)
@@ -212,7 +223,7 @@ def server_url(settings: CallSettings) -> str:
     if url is None and not key:
         raise Unavailable("no key: set OPENAI_API_KEY, or the base URL of a server that needs none")
     parts = urlsplit(url or OPENAI_URL)
-    if parts.username or parts.password or parts.query or (key and key in parts.geturl()):
+    if parts.username or parts.password or parts.query or (_is_secret(key) and key in parts.geturl()):
         raise Unavailable(
             "the explainer's URL has a user, a password, a query or the key in it; expected a plain URL: the key comes "
             "from OPENAI_API_KEY alone"
@@ -220,12 +231,27 @@ def server_url(settings: CallSettings) -> str:
     return parts.geturl().rstrip("/")
 
 
+def _is_secret(key: str | None) -> TypeGuard[str]:
+    return key is not None and len(key) >= FEWEST_LETTERS_OF_A_SECRET
+
+
+def _why_all_are_refused(error: openai.OpenAIError) -> str | None:
+    """What every further call would meet as well, for people; None when the refusal is about this call alone."""
+    if not isinstance(error, openai.APIStatusError):
+        return None
+    if error.status_code == 402 or error.code == "insufficient_quota":
+        return "says that the account is used up"
+    # Some servers forbid what they find indecent in the same way as they forbid everything to unknown callers.
+    if error.status_code == 401 or (error.status_code == 403 and not _MODERATED.search(error.message)):
+        return "refuses the key in OPENAI_API_KEY"
+    return None
+
+
 def _failure(error: openai.OpenAIError) -> str:
     """The reason, out of `app.explanations.failures`, for which a call came to nothing."""
     if isinstance(error, openai.APIStatusError) and error.status_code < 500 and is_too_long(error):
         return failures.TOO_LONG
-    # A used-up account answers like a rate limit, but waiting does not mend it.
-    if isinstance(error, openai.RateLimitError) and error.code != "insufficient_quota":
+    if isinstance(error, openai.RateLimitError):
         return failures.RATE_LIMIT
     if isinstance(error, openai.APIConnectionError | openai.InternalServerError):
         return failures.CONNECTION

@@ -2,33 +2,40 @@
 
 Every call goes the same way: is the batch still to be worked on, is the answer there already, does what the call may
 cost at most still fit into the budget; then the call, and then one transaction that keeps the answer and adds what it
-cost. A call that fails gives back what was reserved for it. What a server charges for an answer that never came back
-(a lost connection, a worker that died) is known to nobody here.
+cost. A call that fails gives back what was reserved for it. The same call is under way once at a time: within this
+process always, across workers where batches have budgets, for it is their reservations that tell. What a server
+charges for an answer that never came back (a lost connection, a worker that died) is known to nobody here.
 """
 
 import asyncio
 import hashlib
 import json
 import random
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.batches import spending
-from app.batches.spending import BatchStopped, BudgetReached, Estimate, Spent
+from app.batches.spending import BatchStopped, BudgetReached, Estimate, LookedUp, Spent
 from app.database import Database
 from app.explanations import failures
 from app.explanations.explainers import OPENAI, CallSettings, Explainer, cost_usd
 from app.explanations.methods.prompt import ChatMessage
 from app.explanations.token_counting import counter_for
 from worker.batches.writing_together import write_together
+from worker.database_errors import is_passing
 from worker.explaining.chat import CallFailed, ChatModel, Completion, still_wanted
 from worker.explaining.openai_server import server_url
+from worker.explaining.under_way import renewed, the_only_one
 
 __all__ = ["BatchCalls", "BatchStopped", "BudgetReached", "Estimate", "PaidChat", "PaidCompletion", "Spent", "paid"]
 BUDGET_PAUSE_SECONDS = 0.5
-"""Between two looks at a budget that other calls under way have reserved."""
+"""Between two looks at a budget that other calls under way have reserved, or at the same call of another worker."""
+SETTLE_PAUSES = (1.0, 4.0, 16.0)
+"""Seconds between tries to keep a paid answer while the database is away or busy."""
 
 
 @dataclass(frozen=True)
@@ -165,26 +172,42 @@ async def paid(
     answer may have a `remark` for the batch. is_kept: whether the answer is kept for whoever asks the same.
     Errors: those of `ask`, BatchStopped, BudgetReached.
     """
-    looked_up = await asyncio.to_thread(_look_up, database, calls, key if is_kept else None)
-    if looked_up.answer is not None:
-        return looked_up.answer, True
-    try:
-        if looked_up.has_budget:
-            await _reserve(database, calls, key, estimate)
-        answer = await _asked(database, calls, ask)
-        spent = settle(answer)
-    except BaseException:
-        if looked_up.has_budget:
-            await write_together(database, lambda session: spending.release(session, calls.batch_id, key))
-        raise
-    # Also when whoever asked is stopped at this moment, what was paid for is kept.
-    await write_together(
-        database,
-        lambda session: spending.settle(
-            session, calls.batch_id, key, spent, answer=answer if is_kept else None, remark=answer.get("remark")
-        ),
-    )
-    return answer, False
+    async with the_only_one(database, key):
+        looked_up = await _found_or_reserved(database, calls, key, estimate, is_kept=is_kept)
+        if looked_up.answer is not None:
+            return looked_up.answer, True
+        async with renewed(database, calls.batch_id, key) if looked_up.has_budget else nullcontext():
+            try:
+                answer = await _asked(database, calls, ask)
+                spent = settle(answer)
+            except BaseException:
+                if looked_up.has_budget:
+                    await _release(database, calls, key)
+                raise
+            # Also when whoever asked is stopped at this moment, what was paid for is kept.
+            await _settle(database, calls, key, spent, answer, is_kept=is_kept)
+        return answer, False
+
+
+async def _found_or_reserved(
+    database: Database, calls: BatchCalls, key: bytes, estimate: Estimate, *, is_kept: bool
+) -> LookedUp:
+    """Looks a call up, until its answer is there or what it may cost is reserved.
+
+    Calls under way mostly turn out cheaper than what they have reserved, so it is worth waiting for them; it ends, for
+    they end or fall silent. Whoever is cancelled while reserving leaves a reservation that nobody renews.
+    """
+    while True:
+        looked_up = await asyncio.to_thread(_look_up, database, calls, key if is_kept else None)
+        if looked_up.answer is not None and looked_up.has_dead_reservation:
+            await _release(database, calls, key)
+        if looked_up.answer is not None or not looked_up.has_budget:
+            return looked_up
+        if await write_together(
+            database, lambda session: spending.reserve(session, calls.batch_id, calls.submission, key, estimate)
+        ):
+            return looked_up
+        await asyncio.sleep(BUDGET_PAUSE_SECONDS * random.uniform(0.5, 1.5))
 
 
 async def _asked(database: Database, calls: BatchCalls, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -198,20 +221,33 @@ async def _asked(database: Database, calls: BatchCalls, ask: Callable[[], Awaita
         still_wanted.reset(token)
 
 
-async def _reserve(database: Database, calls: BatchCalls, key: bytes, estimate: Estimate) -> None:
-    # Calls under way mostly turn out cheaper than what they have reserved, so it is worth waiting for them; longer
-    # than any call may take, so that only what a dead worker has reserved is left.
-    patience = calls.settings.timeout_seconds * (calls.settings.n_retries + 1)
-    give_up_at = time.monotonic() + patience
-    while not await write_together(
-        database, lambda session: spending.reserve(session, calls.batch_id, calls.submission, key, estimate)
-    ):
-        if time.monotonic() > give_up_at:
-            raise BudgetReached("what is left of the budget is reserved for calls of which nothing was heard again")
-        await asyncio.sleep(BUDGET_PAUSE_SECONDS * random.uniform(0.5, 1.5))
+async def _settle(
+    database: Database, calls: BatchCalls, key: bytes, spent: Spent, answer: dict[str, Any], *, is_kept: bool
+) -> None:
+    def write(session: Session) -> None:
+        kept, remark = answer if is_kept else None, answer.get("remark")
+        spending.settle(session, calls.batch_id, key, spent, answer=kept, remark=remark)
+
+    for pause in SETTLE_PAUSES:
+        try:
+            return await write_together(database, write)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+        await asyncio.sleep(pause)
+    await write_together(database, write)
 
 
-def _look_up(database: Database, calls: BatchCalls, key: bytes | None) -> spending.LookedUp:
+async def _release(database: Database, calls: BatchCalls, key: bytes) -> None:
+    try:
+        await write_together(database, lambda session: spending.release(session, calls.batch_id, key))
+    except Exception as error:
+        # Nobody renews it, so it soon counts no more. Why the call failed is worth more than this.
+        if not is_passing(error):
+            raise
+
+
+def _look_up(database: Database, calls: BatchCalls, key: bytes | None) -> LookedUp:
     with database.reading() as session:
         return spending.look_up(session, calls.batch_id, calls.submission, key)
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.database import Database
-from app.errors import DatabaseBusy, InvalidInput, NeuronJuryError
+from app.errors import InvalidInput, NeuronJuryError
 from app.neurons import recordings, storing
 from app.neurons.models import Recording, SubjectModel
 from app.settings import Settings
+from worker.database_errors import is_passing
 from worker.recording import disk
 from worker.recording.beginning import StoredRecording, device_names, loaded_model, stored_plan
 from worker.recording.chunk_recorder import ChunkRecorder
@@ -28,13 +29,6 @@ log = logging.getLogger(__name__)
 
 class WorkerStops(Exception):
     """This process is asked to end; the chunk under way is left to the next worker."""
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether an error of the database may be gone in a moment: it is away or busy, rather than full."""
-    if isinstance(error, sa.exc.OperationalError):
-        return not disk.is_full(error)
-    return isinstance(error, DatabaseBusy) or (isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ async def adacs(embedder: Embedder, text: str, reference: Reference | None, *, a
     """Between -1 and 1; undefined without a reference. Errors: CallFailed, BatchStopped, BudgetReached."""
     if reference is None:
         return Result(None, "no reference explanation of this neuron is stored", {}, (), 0, 0, 0.0)
-    details = {"reference": reference.explanation_id, "reference_explainer": reference.explainer}
+    details = {"reference": reference.text, "reference_explainer": reference.explainer}
     # One after the other: explanations of one neuron share the reference, which is then paid for once.
     compared = await embedder.embed(reference.text, attempt=attempt)
     embedded = await embedder.embed(text, attempt=attempt)

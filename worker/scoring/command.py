@@ -29,13 +29,15 @@ def score(
     calibration: Annotated[str, typer.Option(help="Of simulation: none, linear or percentile.")] = "none",
     prompt_pack: Annotated[str, typer.Option(help="Of simulation: whose few-shot neurons are shown.")] = "default",
     reference_explainer: Annotated[
-        str | None, typer.Option(help="Of adacs: whose reference explanation; default: the first by name.")
+        str | None, typer.Option(help="Of adacs: whose reference explanation; needed where there are several.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Server of an openai: scorer.")] = None,
     temperature: Annotated[float, typer.Option(help="0 always takes the likeliest token.")] = 0.0,
     max_tokens: Annotated[int, typer.Option(help="Length of an answer at most, in tokens.")] = 60,
     requests_per_minute: Annotated[float | None, typer.Option(help="Of all workers together.")] = None,
     tokens_per_minute: Annotated[float | None, typer.Option(help="Of all workers together.")] = None,
+    in_flight: Annotated[int, typer.Option(help="Calls to a server at once.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds that a call may take.")] = 60,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable where the model can.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Stop before more dollars than these are spent.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop before more tokens than these are spent.")] = None,
@@ -60,6 +62,8 @@ def score(
         "max_tokens": max_tokens,
         "requests_per_minute": requests_per_minute,
         "tokens_per_minute": tokens_per_minute,
+        "n_in_flight": in_flight,
+        "timeout_seconds": timeout,
         "seed": seed,
     }
     order = ScoreOrder(

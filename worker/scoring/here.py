@@ -14,7 +14,7 @@ from app.explanations.scoring.settings import ADACS, checked_model, scoring_mode
 from app.settings import Settings
 from worker.batches.here import models_of, work_here
 from worker.explaining.chat_models import ChatModels
-from worker.explaining.command import in_one_line
+from worker.explaining.command import say_how_it_ended
 
 
 def dry_run(settings: Settings, database: Database, order: ScoreOrder) -> None:
@@ -37,9 +37,7 @@ def score(settings: Settings, database: Database, order: ScoreOrder, *, is_detac
     elif is_detached:
         typer.echo(f"Batch {batch_id} waits for a worker: neuronjury worker")
     else:
-        ended = work_here(settings, database, batch_id, models)
-        undefined = f", {ended.n_undefined} of the done undefined" if ended.n_undefined else ""
-        typer.echo(in_one_line(batch_id, ended) + undefined)
+        say_how_it_ended(batch_id, work_here(settings, database, batch_id, models))
 
 
 def _check_scorer(models: ChatModels, order: ScoreOrder) -> None:

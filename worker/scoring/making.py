@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from app.database import Database
-from app.errors import InvalidInput
+from app.explanations import failures
 from app.explanations.models import Explanation, Score
 from app.explanations.scoring.evidence import Reference, load_evidence, load_reference
 from app.explanations.scoring.settings import ADACS
@@ -59,8 +59,8 @@ class ScoreMaker:
     async def make(self, row_id: int) -> Made:
         """The score of a row. Errors: BatchStopped, BudgetReached."""
         started = time.perf_counter()
-        asked = await asyncio.to_thread(self._read, row_id)
         try:
+            asked = await asyncio.to_thread(self._read, row_id)
             result = await self._measure(asked)
         except CallFailed as error:
             return Made(failure=error.failure, failure_detail=error.detail, seconds=time.perf_counter() - started)
@@ -80,7 +80,7 @@ class ScoreMaker:
             row = session.get_one(Score, row_id)
             explanation = session.get_one(Explanation, row.explanation_id)
             if explanation.text is None:
-                raise InvalidInput(f"explanation {explanation.id} has no text any more; expected a done one to score")
+                raise CallFailed(failures.EMPTY, f"explanation {explanation.id} has no text any more")
             is_adacs = self._metric == ADACS
             return AskedScore(
                 explanation.text,

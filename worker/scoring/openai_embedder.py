@@ -1,9 +1,7 @@
 """Embeddings from a server that speaks OpenAI's format: each text paid for once, within the batch's budget."""
 
-import asyncio
 import base64
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -35,7 +33,6 @@ class OpenAIEmbedder:
         self._model = calls.explainer.model
         self._counter = counter_for(calls.explainer)
         self._client = server.client(calls.settings)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.n_in_flight = calls.settings.n_in_flight
 
     async def embed(self, text: str, *, attempt: int) -> Embedding:
@@ -45,11 +42,9 @@ class OpenAIEmbedder:
         n_tokens, at_most = self._counter.n_tokens(message), self._counter.n_tokens_at_most(message)
         estimate = Estimate(at_most, self._cost(at_most))
         # Explanations of one neuron share their reference: the first asks for it, the others wait and find it paid for.
-        turn = self._turns.setdefault(text, asyncio.Lock())
-        async with turn:
-            answer, was_paid = await paid(
-                self._database, self._calls, key, estimate, lambda: self._ask(text, n_tokens), self._settled
-            )
+        answer, was_paid = await paid(
+            self._database, self._calls, key, estimate, lambda: self._ask(text, n_tokens), self._settled
+        )
         n_used = answer["n_tokens"]
         return Embedding(_vector(answer), Spent(n_used, 0, 0.0 if was_paid else self._cost(n_used)))
 

@@ -9,7 +9,10 @@ from typing import Any, Protocol
 from app.explanations.scoring.evidence import Evidence, ScoredExcerpt
 from worker.batches.making import SimulatedOn
 
-__all__ = ["Evidence", "Result", "ScoredExcerpt", "Scorer"]
+__all__ = ["NO_UNSEEN_TOP", "Evidence", "Result", "ScoredExcerpt", "Scorer"]
+
+NO_UNSEEN_TOP = "no top excerpt that the explainer did not see"
+"""Why a score that compares with what a neuron responds to is undefined; random excerpts alone say too little of it."""
 
 
 @dataclass(frozen=True)

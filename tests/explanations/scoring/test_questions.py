@@ -70,6 +70,14 @@ def test_fuzzing_passes_over_excerpts_without_enough_tokens_of_either_kind() -> 
     assert fuzzing_questions([crowded, blank, *SILENT], 2.0) == ()
 
 
+def test_fuzzing_never_marks_blanks_that_nobody_sees() -> None:
+    """Empty brackets would give the right tokens away: the others are never blank."""
+    true, false = fuzzing_questions([record("A| red|\n| | hat| fell", 0, 4, 3, 3, 0, 0)], 1.0)
+    assert marked(true.text) == ["red"]
+    assert len(marked(false.text)) == 1
+    assert fuzzing_questions([record("A|\n| hat", 0, 3, 0)], 1.0) == ()
+
+
 def test_fuzzing_asks_twice_about_five_excerpts_at_most() -> None:
     assert [question.is_true for question in fuzzing_questions(ACTIVE, 2.0)] == [True, False] * 5
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
+from app.batches.models import Batch
 from app.database import Database
 from app.explanations.beside_neuron import explanations_beside
 from app.explanations.models import FAILED, QUEUED, Explanation, ExplanationView, Score, SimulatedExcerpt
@@ -90,6 +91,27 @@ def test_an_imported_metric_goes_by_its_own_name(database: Database) -> None:
         make_score(session, make_explanation(session, neuron), "ev_correlation", 0.5)
         ((method,),) = (explanations_beside(session, neuron.id),)
         assert method.explanations[0].scores[0].title == "ev_correlation"
+
+
+@pytest.mark.parametrize(("batch_status", "n_shown"), [("cancelled", 0), ("failed", 0), ("paused", 1), ("running", 1)])
+def test_what_nobody_makes_any_more_is_not_shown_as_queued(database: Database, batch_status: str, n_shown: int) -> None:
+    with database.writing() as session:
+        neuron = make_neuron(session, make_subject(session))
+        batch = Batch(subject_id=neuron.subject_id, methods=[], explainer="none", settings={}, status=batch_status)
+        batch.n_explanations = batch.n_shards = 1
+        session.add(batch)
+        session.flush()
+        score = make_score(session, make_explanation(session, neuron), "lexical", 0.5)
+        score.batch_id, score.status, score.value = batch.id, QUEUED, None
+        session.add(
+            Explanation(
+                neuron_id=neuron.id, method="hs", explainer="a", prompt_pack="p", batch_id=batch.id, status=QUEUED
+            )
+        )
+        session.flush()
+        methods = explanations_beside(session, neuron.id)
+        assert len(methods) == 1 + n_shown
+        assert len(methods[0].explanations[0].scores) == n_shown
 
 
 def test_the_page_of_a_score_shows_expected_under_true_activations(

@@ -13,7 +13,7 @@ from dbos import EnqueueOptions
 
 from app import jobs
 from app.batches import life
-from app.batches.launching import hand_over, hand_over_waiting, resume, retry_failed
+from app.batches.launching import hand_over, hand_over_waiting, queue_interrupted_again, resume, retry_failed
 from app.batches.models import Batch
 from app.database import Database
 from app.errors import DatabaseBusy
@@ -225,6 +225,23 @@ def test_a_fault_of_ours_fails_the_batch_which_can_be_resumed(
     resume(settings, database, batch.id)
     wait_until(lambda: is_over(database, batch.id))
     assert batch_status(database, batch.id) == ("done", None)
+
+
+def test_a_running_batch_without_a_job_is_queued_again_and_one_with_a_job_is_not(
+    installation: tuple[Settings, Database], run_engine: Callable[[WorkShard], None]
+) -> None:
+    settings, database = installation
+    with database.writing() as session:
+        batch, interrupted = (plan(session, [neuron], explainer="openai:gpt-x") for neuron in make_neurons(session, 2))
+    hand_over(settings, batch)
+    with database.writing() as session:
+        for each in (batch, interrupted):
+            life.start_batch(session, each.id)
+    queue_interrupted_again(settings, database)
+    assert [batch_status(database, each.id)[0] for each in (batch, interrupted)] == ["running", "queued"]
+    hand_over_waiting(settings, database)
+    run_engine(Shards(database))
+    wait_until(lambda: is_over(database, batch.id) and is_over(database, interrupted.id))
 
 
 def test_jobs_of_a_dead_worker_go_back_into_their_own_queue(

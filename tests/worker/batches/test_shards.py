@@ -10,7 +10,7 @@ from app.batches import life
 from app.batches.models import Batch
 from app.batches.spending import BatchStopped, BudgetReached
 from app.database import Database
-from app.errors import DatabaseBusy, Unavailable
+from app.errors import Unavailable
 from app.explanations.models import Explanation
 from tests.batches.test_planning import plan
 from tests.worker.batches.makers import (
@@ -207,18 +207,6 @@ def test_a_maker_that_cannot_be_had_fails_the_batch_and_no_row(database: Databas
     asyncio.run(work_shard(database, batch_id, 0, 0, OpenBatches(no_key)))
     assert batch_status(database, batch_id) == ("failed", "no key: set OPENAI_API_KEY")
     assert set(statuses(database, batch_id)) == {"queued"}
-
-
-@pytest.mark.parametrize("error", [DatabaseBusy("busy"), ZeroDivisionError("oh")])
-def test_errors_that_are_not_the_users_are_left_to_the_caller(database: Database, error: Exception) -> None:
-    batch_id = running_batch(database)
-
-    def go_wrong(_: int) -> Made:
-        raise error
-
-    with pytest.raises(type(error)):
-        work(database, batch_id, ScriptedMaker(go_wrong))
-    assert batch_status(database, batch_id) == ("running", None)
 
 
 def test_all_shards_here_share_one_maker_and_its_bound(database: Database) -> None:

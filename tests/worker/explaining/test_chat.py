@@ -11,7 +11,7 @@ from app.explanations import failures
 from app.explanations.explainers import ExplainerSettings
 from app.explanations.methods.prompt import ChatMessage
 from tests.fake_openai_server import DROPPED, FakeOpenAI, Reply, completion_reply, error_reply
-from worker.explaining.chat import CallFailed, Completion
+from worker.explaining.chat import CallFailed, Completion, ServerRefuses
 from worker.explaining.openai_chat import OpenAIChat
 
 MESSAGES = (ChatMessage("system", "Explain."), ChatMessage("user", "Neuron 4"))
@@ -83,11 +83,10 @@ def test_tries_again_after_a_lost_connection_or_a_broken_server(bad: Reply) -> N
     ("reply", "reason"),
     [
         (error_reply(429, "rate_limit_exceeded", "slow down", Retry_After="0.01"), failures.RATE_LIMIT),
-        (error_reply(429, "insufficient_quota", "pay", Retry_After="0.01"), failures.REJECTED),
         (error_reply(503, "overloaded", "busy", Retry_After="0.01"), failures.CONNECTION),
         (DROPPED, failures.CONNECTION),
         (Reply(seconds=0.5), failures.CONNECTION),
-        (error_reply(401, "invalid_api_key", "who are you"), failures.REJECTED),
+        (error_reply(403, "forbidden", "your input was flagged by moderation"), failures.REJECTED),
         (error_reply(404, "model_not_found", "no gpt-x"), failures.REJECTED),
         (error_reply(400, "context_length_exceeded", "too many tokens"), failures.TOO_LONG),
     ],
@@ -104,10 +103,34 @@ def test_a_server_that_is_not_there_is_a_connection_failure() -> None:
     assert error.value.failure == failures.CONNECTION
 
 
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (error_reply(401, "invalid_api_key", f"{KEY} is wrong"), "refuses the key in OPENAI_API_KEY: .*(key) is wrong"),
+        (error_reply(403, "forbidden", "not from there"), "refuses the key in OPENAI_API_KEY: .*not from there"),
+        (error_reply(402, "no_credits", "pay"), "says that the account is used up: .*pay"),
+        (error_reply(429, "insufficient_quota", "pay", Retry_After="0.01"), "says that the account is used up: .*pay"),
+    ],
+)
+def test_a_server_that_refuses_everything_is_asked_once_and_is_no_failure_of_one_call(
+    reply: Reply, sentence: str
+) -> None:
+    fake = FakeOpenAI(reply)
+    expected = f"the server at http://127.0.0.1:[0-9]+/v1 {sentence.replace('(key)', '[(]key[)]')}"
+    with pytest.raises(ServerRefuses, match=expected) as error:
+        asked(fake, n_retries=3)
+    assert KEY not in str(error.value)
+    assert len(fake.chats) == 1
+
+
 def test_a_key_that_the_server_repeats_is_not_kept() -> None:
-    failed = failure(FakeOpenAI(error_reply(401, "invalid_api_key", f"{KEY} is wrong")))
+    failed = failure(FakeOpenAI(error_reply(404, "model_not_found", f"no model for {KEY}")))
     assert KEY not in failed.detail
-    assert "(key) is wrong" in failed.detail
+    assert "no model for (key)" in failed.detail
+    reply = completion_reply(f"words of {KEY}.", finish_reason=KEY, refusal=f"Not for {KEY}.", logprobs={KEY: -0.5})
+    assert asked(FakeOpenAI(reply)) == Completion(
+        "words of (key).", 120, 9, "(key)", "Not for (key).", ({"(key)": -0.5},)
+    )
 
 
 def test_reads_refusals_cut_offs_and_answers_without_usage_or_choices() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from app.batches.allowances import MAKE_UP_SECONDS
 from app.database import Database
-from worker.explaining.limits import InFlight, Stretches, Turns, blocks_of, blocks_of_this_process
+from worker.explaining.limits import Stretches, Turns, blocks_of, blocks_of_this_process
 
 
 class Clock:
@@ -122,31 +122,3 @@ def test_workers_on_a_database_share_its_blocks(database: Database) -> None:
     first, second = asyncio.run(moments())
     assert first == pytest.approx(-MAKE_UP_SECONDS, abs=0.01)
     assert second == pytest.approx(10 - MAKE_UP_SECONDS, abs=1)
-
-
-def test_no_more_calls_are_under_way_than_each_allows() -> None:
-    async def run() -> list[int]:
-        in_flight = InFlight()
-        n_running, counts = 0, []
-
-        async def call(n_at_most: int) -> None:
-            nonlocal n_running
-            async with in_flight.place(n_at_most):
-                n_running += 1
-                counts.append(n_running)
-                assert n_running <= n_at_most
-                try:
-                    await asyncio.sleep(0)
-                finally:
-                    n_running -= 1
-
-        given_up = asyncio.create_task(call(1))
-        calls = [asyncio.create_task(call(n)) for n in (3, 1, 3, 3, 3, 1)]
-        await asyncio.sleep(0)
-        given_up.cancel()
-        await asyncio.gather(*calls)
-        return counts
-
-    counts = asyncio.run(run())
-    assert max(counts) == 3
-    assert len(counts) >= 6

@@ -20,6 +20,7 @@ from worker.explaining.openai_chat import OpenAIChat
 from worker.explaining.openai_server import OpenAIServer, retry_after, server_url
 
 MESSAGES = (ChatMessage("user", "Neuron 4"),)
+KEY = "sk-a-key-0123456789"
 GOOD = completion_reply("words", has_usage=True)
 LIMITED = error_reply(429, "rate_limit_exceeded", "slow down", Retry_After="0.01")
 BUSY = error_reply(503, "overloaded", "busy", Retry_After="0.01")
@@ -27,7 +28,7 @@ BUSY = error_reply(503, "overloaded", "busy", Retry_After="0.01")
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
@@ -46,12 +47,14 @@ async def complete(chat: OpenAIChat) -> Completion:
     return await chat.complete(MESSAGES, temperature=1, top_p=1, max_tokens=10, seed=None)
 
 
-def asked(fake: FakeOpenAI, settings: dict[str, Any], *, take: CountedBlocks, n_calls: int = 1) -> None:
+def asked(
+    fake: FakeOpenAI, settings: dict[str, Any], *, take: CountedBlocks, n_calls: int = 1, n_chats: int = 2
+) -> None:
     async def ask() -> None:
         server = OpenAIServer(CallSettings(base_url=fake.base_url), take)
         of_batch = CallSettings(base_url=fake.base_url, **settings)
-        chats = [OpenAIChat("gpt-x", of_batch, server) for _ in range(2)]
-        await asyncio.gather(*(complete(chats[call % 2]) for call in range(n_calls)))
+        chats = [OpenAIChat("gpt-x", of_batch, server) for _ in range(n_chats)]
+        await asyncio.gather(*(complete(chats[call % n_chats]) for call in range(n_calls)))
         for chat in chats:
             await chat.close()
 
@@ -68,7 +71,7 @@ def test_each_further_try_takes_its_turn_too() -> None:
 
 def test_a_limit_in_tokens_counts_what_calls_turned_out_to_use() -> None:
     fake, take = FakeOpenAI(GOOD), CountedBlocks()
-    asked(fake, {"tokens_per_minute": 60, "n_in_flight": 1}, take=take, n_calls=2)
+    asked(fake, {"tokens_per_minute": 60, "n_in_flight": 1}, take=take, n_calls=2, n_chats=1)
     # Reckoned: a word, a blank, a digit, four for the layout, and ten for the answer; counted by the server: 129.
     reckoned = 3 + 4 + 10
     assert [(unit, seconds) for _, unit, seconds in take.taken] == [
@@ -83,11 +86,36 @@ def test_without_a_limit_nothing_is_asked_of_the_database() -> None:
     assert take.taken == []
 
 
-def test_all_batches_of_a_worker_share_the_places_in_flight() -> None:
+def test_a_batch_has_so_many_calls_in_flight_and_waits_for_no_other_batch() -> None:
     fake = FakeOpenAI(Reply(body=GOOD.body, seconds=0.02))
-    asked(fake, {"n_in_flight": 3}, take=CountedBlocks(), n_calls=12)
-    assert len(fake.chats) == 12
-    assert fake.most_running == 3
+
+    async def ask(n_small: int) -> None:
+        server = OpenAIServer(CallSettings(base_url=fake.base_url))
+        large, small = (
+            OpenAIChat(model, CallSettings(base_url=fake.base_url, n_in_flight=n), server)
+            for model, n in (("large", 4), ("small", 1))
+        )
+        await asyncio.gather(*(complete(large) for _ in range(40)), *(complete(small) for _ in range(n_small)))
+        await large.close()
+        await small.close()
+
+    with fake.serving():
+        asyncio.run(ask(0))
+        assert (len(fake.chats), fake.most_running) == (40, 4)
+        fake.chats.clear()
+        asyncio.run(ask(3))
+    assert fake.most_running == 5
+    assert [chat["model"] for chat in fake.chats[:30]].count("small") == 3
+
+
+@pytest.mark.parametrize("key", ["none", "1", "no-key", None])
+def test_a_placeholder_of_a_key_is_no_secret(key: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    if key is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+    server = OpenAIServer(CallSettings(base_url="http://127.0.0.1:8000/v1"))
+    text = "none of these 1,000 words: no-key"
+    assert server.without_key(text) == text
 
 
 def test_a_call_is_not_tried_again_for_a_batch_that_stopped_meanwhile() -> None:
@@ -145,14 +173,14 @@ def run_without_sleeping(work: Any) -> Sequence[float]:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://ada:secret@llm.example.org/v1", "https://llm.example.org/v1?key=secret", "https://x.org/sk-a-key/v1"],
+    ["https://ada:secret@llm.example.org/v1", "https://llm.example.org/v1?key=secret", f"https://x.org/{KEY}/v1"],
 )
 def test_a_url_with_a_secret_in_it_is_refused_without_repeating_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     with pytest.raises(Unavailable, match="a user, a password, a query or the key in it") as error:
         server_url(CallSettings())
     assert "secret" not in str(error.value)
-    assert "sk-a-key" not in str(error.value)
+    assert KEY not in str(error.value)
 
 
 def test_a_server_is_known_by_its_url_and_shared_by_all_batches(tmp_path: Any) -> None:

@@ -1,19 +1,23 @@
 """Calls that a batch pays for: asked once, within the budget, kept. On both databases."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from app.batches.models import CANCELLED, Batch, CallReservation, PaidCall
-from app.batches.spending import reserve
-from app.database import Database
+from app.batches.models import CANCELLED, PAUSED, RUNNING, Batch, CallReservation, PaidCall
+from app.batches.spending import reserve, settle
+from app.database import Database, utc_now
+from app.errors import DatabaseBusy
 from app.explanations import failures
 from app.explanations.explainers import CallSettings, Explainer
 from app.explanations.methods.prompt import ChatMessage
-from tests.batches.test_spending import make_batch, stored
+from tests.batches.test_spending import make_batch, reserved, silence, stored
+from worker.explaining import paid_chat as paying_module
+from worker.explaining import under_way
 from worker.explaining.chat import CallFailed, Completion, still_wanted
 from worker.explaining.paid_chat import (
     BatchCalls,
@@ -71,7 +75,7 @@ def paid_chat(database: Database, batch_id: int, chat: CountingChat, **options: 
 
 
 def completed(chat: PaidChat, messages: Sequence[ChatMessage] = MESSAGES, **asked: Any) -> PaidCompletion:
-    return asyncio.run(chat.complete(messages, **ASKED | asked))
+    return asyncio.run(asyncio.wait_for(chat.complete(messages, **ASKED | asked), 20))
 
 
 def n_kept(database: Database) -> tuple[int, int]:
@@ -217,15 +221,148 @@ def test_calls_at_once_wait_for_what_others_give_back_and_then_stop(database: Da
     assert n_kept(database) == (n_enough, 0)
 
 
-def test_what_a_dead_worker_has_reserved_is_not_waited_for_forever(database: Database) -> None:
+BUDGETS = pytest.mark.parametrize("budget", [{}, {"budget_tokens": MOST_PROMPT_TOKENS + 60}], ids=["none", "for one"])
+
+
+@BUDGETS
+def test_the_same_call_at_once_is_asked_and_paid_once(database: Database, budget: dict[str, int]) -> None:
+    batch_id = make_batch(database, **budget)
+    chat = CountingChat(WORDS, during=lambda: asyncio.sleep(0.01))
+
+    async def all_at_once() -> list[PaidCompletion]:
+        paying = paid_chat(database, batch_id, chat)
+        return await asyncio.gather(*(paying.complete(MESSAGES, **ASKED) for _ in range(3)))
+
+    assert sorted(answer.is_from_cache for answer in asyncio.run(all_at_once())) == [False, True, True]
+    assert chat.n_asked == 1
+    assert (stored(database, batch_id).spent_tokens, n_kept(database)) == (15, (1, 0))
+
+
+@BUDGETS
+def test_a_batch_that_is_resumed_waits_for_its_call_under_way(database: Database, budget: dict[str, int]) -> None:
+    batch_id = make_batch(database, **budget)
+
+    async def pause_and_resume() -> list[PaidCompletion]:
+        is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer_later() -> None:
+            is_asked.set()
+            await may_answer.wait()
+
+        chat = CountingChat(WORDS, during=answer_later)
+        old = asyncio.create_task(paid_chat(database, batch_id, chat).complete(MESSAGES, **ASKED))
+        await is_asked.wait()
+        for values in ({"status": PAUSED}, {"status": RUNNING, "submission": 1}):
+            with database.writing() as session:
+                session.execute(sa.update(Batch).values(values))
+        new = asyncio.create_task(paid_chat(database, batch_id, chat, submission=1).complete(MESSAGES, **ASKED))
+        await asyncio.sleep(0.02)
+        may_answer.set()
+        answers = await asyncio.gather(old, new)
+        assert chat.n_asked == 1
+        return answers
+
+    assert [answer.is_from_cache for answer in asyncio.run(pause_and_resume())] == [False, True]
+    assert stored(database, batch_id).spent_tokens == 15
+
+
+def test_a_call_that_another_worker_makes_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paying_module, "BUDGET_PAUSE_SECONDS", 0.01)
+    batch_id = make_batch(database, budget_tokens=1000)
+    calls = BatchCalls(batch_id, 0, Explainer("openai", "gpt-x"), SETTINGS)
+    with database.writing() as session:
+        assert reserve(session, batch_id, 0, b"key", Estimate(100, None))
+
+    async def never() -> dict[str, Any]:
+        raise AssertionError("asked twice")
+
+    async def wait_for_the_other() -> tuple[dict[str, Any], bool]:
+        waiting = asyncio.create_task(
+            paid(database, calls, b"key", Estimate(100, None), never, lambda _: Spent(0, None))
+        )
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        with database.writing() as session:
+            settle(session, batch_id, b"key", Spent(5, None), answer={"of": "the other"})
+        return await waiting
+
+    assert asyncio.run(wait_for_the_other()) == ({"of": "the other"}, True)
+    assert stored(database, batch_id).spent_tokens == 5
+
+
+def test_what_a_dead_worker_has_reserved_stops_nobody(database: Database) -> None:
     batch_id = make_batch(database, budget_tokens=200)
     with database.writing() as session:
         reserve(session, batch_id, 0, b"dead", Estimate(100, None))
-    hasty = CallSettings(base_url=SETTINGS.base_url, timeout_seconds=0.01, n_retries=0)
+    silence(database)
     chat = CountingChat(WORDS)
-    with pytest.raises(BudgetReached, match="reserved for calls of which nothing was heard again"):
-        completed(paid_chat(database, batch_id, chat, settings=hasty))
-    assert chat.n_asked == 0
+    assert completed(paid_chat(database, batch_id, chat)).completion == WORDS
+
+
+def test_a_dead_reservation_goes_when_the_answer_is_found(database: Database) -> None:
+    batch_id, other_id = make_batch(database, budget_tokens=1000), make_batch(database)
+
+    class Killed(Exception): ...
+
+    with pytest.raises(Killed), died_during_a_call():
+        completed(paid_chat(database, batch_id, CountingChat(Killed())))
+    assert n_kept(database) == (0, 1)
+    silence(database)
+    completed(paid_chat(database, other_id, CountingChat(WORDS)))
+    assert completed(paid_chat(database, batch_id, CountingChat())).is_from_cache
+    assert n_kept(database) == (1, 0)
+
+
+@contextmanager
+def died_during_a_call() -> Iterator[None]:
+    """Whatever is reserved inside is not given back."""
+
+    async def nothing(*_: Any) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paying_module, "_release", nothing)
+        yield
+
+
+def test_a_call_says_that_it_lives_however_long_it_waits_for_its_turn(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_way, "RENEW_SECONDS", 0.005)
+    batch_id = make_batch(database, budget_tokens=1000)
+
+    async def fall_silent_and_wait_for_a_sign() -> None:
+        silence(database)
+        async with asyncio.timeout(10):
+            while is_silent(database):
+                await asyncio.sleep(0.005)
+
+    completed(paid_chat(database, batch_id, CountingChat(WORDS, during=fall_silent_and_wait_for_a_sign)))
+    assert reserved(database) == {}
+
+
+def is_silent(database: Database) -> bool:
+    with database.reading() as session:
+        (moment,) = session.scalars(sa.select(CallReservation.created_at))
+    return (utc_now() - moment).total_seconds() > 30
+
+
+def test_a_paid_answer_outlives_a_busy_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paying_module, "SETTLE_PAUSES", (0, 0, 0))
+    batch_id = make_batch(database, budget_tokens=1000)
+    settling, n_tries = paying_module.spending.settle, 0
+
+    def busy_at_first(*arguments: Any, **options: Any) -> None:
+        nonlocal n_tries
+        n_tries += 1
+        if n_tries <= 3:
+            raise DatabaseBusy("busy")
+        settling(*arguments, **options)
+
+    monkeypatch.setattr(paying_module.spending, "settle", busy_at_first)
+    chat = CountingChat(WORDS)
+    assert completed(paid_chat(database, batch_id, chat)).completion == WORDS
+    assert (n_tries, chat.n_asked, n_kept(database)) == (4, 1, (1, 0))
+    assert stored(database, batch_id).spent_tokens == 15
 
 
 def test_a_budget_in_dollars_needs_prices(database: Database) -> None:

@@ -32,7 +32,7 @@ def test_it_is_the_cosine_and_says_what_was_compared_with() -> None:
     embedder = KnownVectors(cats=[3, 4], felines=[4, 3])
     result = asyncio.run(adacs(embedder, "cats", REFERENCE, attempt=0))
     assert result.value == pytest.approx(24 / 25)
-    assert result.details == {"reference": 7, "reference_explainer": "openai:gpt-4"}
+    assert result.details == {"reference": "felines", "reference_explainer": "openai:gpt-4"}
     assert (result.n_prompt_tokens, result.n_completion_tokens, result.cost_usd) == (6, 0, 0.5)
 
 

@@ -74,6 +74,7 @@ def test_a_dry_run_says_what_a_batch_would_take_and_orders_nothing(run: Run, sto
 
 def test_a_detached_batch_waits_for_a_worker_and_is_ordered_once(run: Run, stored: Database) -> None:
     order = ("score", "--subject", "toy", "--metric", "lexical", "--method", "summary", "--method", "false", "--detach")
+    order += ("--timeout", "120", "--in-flight", "3")
     assert run(*order).out == "Batch 1 waits for a worker: neuronjury worker\n"
     assert run(*order).out == "All of these scores are there already\n"
     with stored.reading() as session:
@@ -84,12 +85,13 @@ def test_a_detached_batch_waits_for_a_worker_and_is_ordered_once(run: Run, store
             2,
             ["summary", "false"],
         )
+        assert (batch.settings["timeout_seconds"], batch.settings["n_in_flight"]) == (120.0, 3)
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--metric", "bleu"), "scorer setting metric='bleu': Input should be 'simulation'"),
+        (("--metric", "bleu"), "unknown metric 'bleu'; expected one of simulation, adacs, detection"),
         (("--metric", "detection"), "detection cannot be measured by 'none'; expected openai:MODEL or local:"),
         (("--metric", "detection", "--scorer", "openai:gpt-x"), "no key: set OPENAI_API_KEY"),
         (("--metric", "adacs", "--scorer", "openai:embed"), "no key: set OPENAI_API_KEY"),

@@ -24,9 +24,11 @@ def test_words_of_the_activating_tokens_score_above_others() -> None:
 
 
 def test_without_excerpts_or_words_it_is_undefined_for_a_reason() -> None:
-    assert scored("Red.", Evidence((), (), (), 0.0, 0.0)).reason == (
-        "no excerpt of this neuron is recorded beside those that the explainer saw"
-    )
-    assert scored("Red.", Evidence((), RANDOM, (), 1.0, 2.0)).reason == (
+    unseen = "no top excerpt that the explainer did not see"
+    assert scored("Red.", Evidence((), (), (), 0.0, 0.0)).reason == unseen
+    # At a cutoff of half, the random excerpt's own words could be compared with.
+    on_random = scored("Old.", Evidence((), RANDOM, (), 1.0, 0.5))
+    assert (on_random.value, on_random.reason) == (None, unseen)
+    assert scored("Red.", Evidence(TOP, RANDOM, (), 5.0, 5.0)).reason == (
         "the explanation, or what the neuron responds to, has no words to compare"
     )

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from app.batches.lacking_scores import ScoreOrder
 from app.batches.models import Batch, PaidCall
 from app.batches.score_planning import plan_scores
 from app.database import Database
-from app.explanations.models import Score
+from app.explanations.models import Explanation, Score
+from app.explanations.prompt_packs import loading
 from app.explanations.scoring.settings import scorer_settings
 from tests.factories import TOKENS, make_explanation, make_neuron, make_record, make_records, make_subject
 from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply, error_reply
@@ -104,7 +106,7 @@ def test_the_lexical_baseline_needs_no_model(database: Database, tmp_path: Path)
     assert cats.value is not None
     assert cats.value > (felines.value or 0.0)
     assert mats.value is not None
-    assert cats.details == {"n_top_excerpts": 5, "n_random_excerpts": 3, "n_excerpts": 17, "n_background": 3}
+    assert cats.details == {"n_top_excerpts": 5, "n_random_excerpts": 5, "n_excerpts": 19, "n_background": 5}
     assert batch_of(database, batch_id).status == "done"
 
 
@@ -158,7 +160,7 @@ def test_adacs_pays_for_each_text_once(database: Database, tmp_path: Path) -> No
     assert cats.value == pytest.approx(0.5**0.5)
     assert (mats.value, felines.value) == (0.0, pytest.approx(1.0))
     assert [score.value for score in again] == [cats.value, mats.value, felines.value]
-    assert cats.details == {"reference": felines.explanation_id, "reference_explainer": "local:toy"}
+    assert cats.details == {"reference": "Felines.", "reference_explainer": "local:toy"}
     assert cats.scorer == "openai:embed-x"
     with database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(PaidCall)) == 3
@@ -211,15 +213,29 @@ def test_a_server_without_token_probabilities_leaves_a_simulation_undefined_neve
     assert all("unsupported" in (score.reason or score.failure or "") for score in scores)
 
 
+def test_an_explanation_that_lost_its_text_fails_alone(database: Database, tmp_path: Path) -> None:
+    batch_id = planned(database, "lexical", "none")
+    with database.writing() as session:
+        explanation = session.scalars(sa.select(Explanation).where(Explanation.method == "original")).one()
+        explanation.status, explanation.text = "queued", None
+    lost, *others = worked(database, batch_id, tmp_path)
+    assert (lost.status, lost.failure) == ("failed", "empty")
+    assert "has no text any more" in (lost.failure_detail or "")
+    assert {score.status for score in others} == {"done"}
+    assert batch_of(database, batch_id).status == "done"
+
+
 def test_a_missing_prompt_pack_fails_the_batch_with_a_sentence(database: Database, tmp_path: Path) -> None:
+    pack = copytree(Path(loading.__file__).parent / "default", tmp_path / "mine")
     batch_id = planned(
         database,
         "simulation",
         "openai:gpt-x",
         simulator="logprob-free",
         base_url="http://127.0.0.1:9",
-        prompt_pack="no",
+        prompt_pack=str(pack),
     )
+    rmtree(pack)
     worked(database, batch_id, tmp_path)
     batch = batch_of(database, batch_id)
-    assert (batch.status, "no prompt pack 'no'" in (batch.failure or "")) == ("failed", True)
+    assert (batch.status, "no prompt pack" in (batch.failure or "")) == ("failed", True)

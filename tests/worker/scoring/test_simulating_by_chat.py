@@ -69,6 +69,16 @@ def test_one_at_a_time_asks_about_every_token_with_what_comes_before_it() -> Non
     assert chat.most_running == chat.n_in_flight
 
 
+@pytest.mark.parametrize(("attempt", "asked_at"), [(0, [0]), (2, [0, 1, 0, 0])])
+def test_a_further_attempt_asks_again_where_no_probabilities_came(attempt: int, asked_at: list[int]) -> None:
+    """Answers that were paid are kept: the same call would never get another."""
+    answers = iter([written("7"), *[likely({"7": 1.0})] * 3])
+    chat = ScriptedPaidChat(lambda _: next(answers))
+    simulation = asyncio.run(OneAtATime(chat, FEW_SHOTS, seed=None).simulate(TEXT, EXCERPTS[:1], attempt=attempt))
+    assert [options["attempt"] for options in chat.options] == asked_at
+    assert simulation.reason == (None if attempt else UNSUPPORTED)
+
+
 def test_one_at_a_time_shows_few_shot_neurons_with_their_own_descriptions_only() -> None:
     chat = ScriptedPaidChat(lambda _: likely({"0": 1.0}))
     simulator = OneAtATime(chat, FEW_SHOTS, seed=None)
@@ -131,7 +141,7 @@ def test_predictions_come_back_by_excerpt_and_with_what_they_cost() -> None:
 )
 def test_a_server_without_token_probabilities_is_unsupported_and_asked_once(answer: Completion | CallFailed) -> None:
     chat = ScriptedPaidChat(lambda _: answer)
-    found = one_at_a_time(chat)
+    found = asyncio.run(OneAtATime(chat, FEW_SHOTS, seed=7).simulate(TEXT, EXCERPTS, attempt=0))
     assert (found.expected, found.reason) == (None, "unsupported: the server returns no token probabilities")
     assert found.reason == UNSUPPORTED
     assert len(chat.asked) == 1

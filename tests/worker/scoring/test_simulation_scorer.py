@@ -120,9 +120,13 @@ def test_without_anything_to_calibrate_on_there_is_no_score() -> None:
     assert len(found.simulated) == 3
 
 
-def test_without_excerpts_there_is_no_score() -> None:
-    found = result(ScriptedSimulator(), on=evidence([]))
-    assert (found.value, found.reason) == (None, "there is no token to compare")
+def test_without_an_unseen_top_excerpt_there_is_no_score_and_nothing_is_asked() -> None:
+    simulator = ScriptedSimulator()
+    for on in (evidence([]), evidence([], RANDOM, CALIBRATION)):
+        found = result(simulator, on=on)
+        assert (found.value, found.reason) == (None, "no top excerpt that the explainer did not see")
+        assert (found.cost_usd, list(found.simulated)) == (0.0, [])
+    assert simulator.given == []
 
 
 def test_what_could_not_be_simulated_has_its_reason_and_what_it_cost() -> None:

@@ -45,7 +45,8 @@ class OneAtATime:
         """Nothing is predicted, for a reason, where the server gives no token probabilities, and where none of the
         likeliest answers for a token is a number.
 
-        attempt: changes nothing. No answer is worse than another, so those that came before a failure are used again.
+        attempt: how often a token may be asked about again where all answers before came without probabilities. No
+        other answer is worse than another, so those that came before a failure are used again.
         Errors: CallFailed, BatchStopped, BudgetReached.
         """
         beginnings = [excerpt[: place + 1] for excerpt in excerpts for place in range(len(excerpt))]
@@ -53,7 +54,9 @@ class OneAtATime:
         answers: list[PaidCompletion] = []
         for some in (beginnings[:1], beginnings[1:]):
             try:
-                answers += await self._questions.all_answers([partial(self._ask, text, shown) for shown in some])
+                answers += await self._questions.all_answers(
+                    [partial(self._ask, text, shown, attempt) for shown in some]
+                )
             except CallFailed as error:
                 if error.failure != failures.UNSUPPORTED:
                     raise
@@ -63,17 +66,21 @@ class OneAtATime:
         values = [expected_value(_weights(answer.completion)) for answer in answers]
         return Simulation(_by_excerpt(values, excerpts), spent=_spent(answers), details={"scale": f"0-{LARGEST}"})
 
-    async def _ask(self, text: str, shown: Excerpt) -> PaidCompletion:
-        return await self._chat.complete(
-            (*self._beginning, _question(text, shown)),
-            sample=0,
-            attempt=0,
-            temperature=TEMPERATURE,
-            top_p=1.0,
-            max_tokens=MAX_TOKENS,
-            seed=self._seed,
-            n_top_logprobs=N_TOP_LOGPROBS,
-        )
+    async def _ask(self, text: str, shown: Excerpt, n_attempts_before: int) -> PaidCompletion:
+        for attempt in range(n_attempts_before + 1):
+            answer = await self._chat.complete(
+                (*self._beginning, _question(text, shown)),
+                sample=0,
+                attempt=attempt,
+                temperature=TEMPERATURE,
+                top_p=1.0,
+                max_tokens=MAX_TOKENS,
+                seed=self._seed,
+                n_top_logprobs=N_TOP_LOGPROBS,
+            )
+            if answer.completion.top_logprobs is not None:
+                break
+        return answer
 
 
 def _beginning(few_shots: Sequence[FewShotNeuron]) -> tuple[ChatMessage, ...]:

@@ -12,7 +12,7 @@ from app.explanations.scoring.correlation import absolute_deviation_explained, c
 from app.explanations.scoring.settings import ScorerSettings
 from worker.batches.making import Float32Array, SimulatedOn
 from worker.scoring.calls import PaidModel
-from worker.scoring.scored import Evidence, Result, ScoredExcerpt, Scorer
+from worker.scoring.scored import NO_UNSEEN_TOP, Evidence, Result, ScoredExcerpt, Scorer
 from worker.scoring.simulating.all_at_once import AllAtOnce, LocalModel
 from worker.scoring.simulating.calibration import Calibration, CalibrationKind, NotCalibrated, fitted
 from worker.scoring.simulating.logprob_free import LogprobFree
@@ -66,6 +66,8 @@ class SimulationScorer:
         self._calibration = calibration
 
     async def score(self, text: str, evidence: Evidence, *, attempt: int) -> Result:
+        if not evidence.top:
+            return Result(None, NO_UNSEEN_TOP, {"simulator": self._simulator_name}, (), 0, 0, 0.0)
         scored = evidence.top + evidence.random
         fitted_on = evidence.calibration if self._calibration != "none" else ()
         excerpts = [excerpt.record.tokens for excerpt in (*scored, *fitted_on)]
