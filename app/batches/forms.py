@@ -40,7 +40,20 @@ CHOICES = {
 """The ways to choose neurons, by the value of the form's field, in the form's order."""
 
 
-class NewBatchForm(BaseModel):
+class CallFields(BaseModel):
+    """What every order says of its calls, as typed: where they go, how many, and what they may cost."""
+
+    base_url: str = ""
+    max_tokens: str = "60"
+    budget_usd: str = ""
+    budget_tokens: str = ""
+    requests_per_minute: str = ""
+    tokens_per_minute: str = ""
+    n_in_flight: str = "8"
+    timeout_seconds: str = "60"
+
+
+class NewBatchForm(CallFields):
     """The form of a new batch as typed, so that it can be shown again beside what was wrong with it.
 
     neuron_choice: one of CHOICES. n_per_layer, layers, seed: of those that take some of each layer. n_neurons: of the
@@ -53,9 +66,7 @@ class NewBatchForm(BaseModel):
     methods: list[str] = []
     samples: str = "1"
     explainer: str = ""
-    base_url: str = ""
     temperature: str = "1"
-    max_tokens: str = "60"
     side: str = "positive"
     neuron_choice: str = ClearPeaks.kind
     n_per_layer: str = "1"
@@ -69,12 +80,6 @@ class NewBatchForm(BaseModel):
     neuron_set: str = ""
     csv_text: str = ""
     save_set: str = ""
-    budget_usd: str = ""
-    budget_tokens: str = ""
-    requests_per_minute: str = ""
-    tokens_per_minute: str = ""
-    n_in_flight: str = "8"
-    timeout_seconds: str = "60"
     n_context: str = "4097"
     prompt_pack: str = "default"
     excerpts: str = "every4th"

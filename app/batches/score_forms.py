@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import Form
-from pydantic import BaseModel
+from pydantic import Field
 
-from app.batches.forms import LARGEST_BUDGET
+from app.batches.forms import LARGEST_BUDGET, CallFields
 from app.batches.lacking_scores import ScoreOrder
 from app.batches.typed_numbers import typed_decimal, typed_decimal_or_none, typed_whole_or_none
 from app.explanations.scoring.settings import ADACS, LEXICAL, NO_MODEL, SIMULATION, ScorerSettings, scorer_settings
@@ -15,7 +15,7 @@ LONGEST_ANSWER = 4096
 MOST_IN_FLIGHT = 256
 
 
-class NewScoresForm(BaseModel):
+class NewScoresForm(CallFields):
     """The form of a new batch of scores as typed, so that it can be shown again beside what was wrong with it.
 
     methods: of the explanations; none means all. explainers: their names between commas; nothing means all.
@@ -31,18 +31,10 @@ class NewScoresForm(BaseModel):
     calibration: str = "none"
     prompt_pack: str = "default"
     reference_explainer: str = ""
-    methods: list[str] = []
+    methods: list[str] = Field(default_factory=list)
     explainers: str = ""
     neuron_set: str = ""
-    base_url: str = ""
     temperature: str = "0"
-    max_tokens: str = "60"
-    budget_usd: str = ""
-    budget_tokens: str = ""
-    requests_per_minute: str = ""
-    tokens_per_minute: str = ""
-    n_in_flight: str = "8"
-    timeout_seconds: str = "60"
 
     def order(self) -> ScoreOrder:
         """Errors: InvalidInput, which names the field."""

@@ -132,7 +132,7 @@ def adacs_measure() -> Measure:
     minilm = MiniLM.load()
 
     def measure(puzzle: Puzzle, text: str) -> float | None:
-        truth = Reference(0, "none", as_shown(puzzle.truth))
+        truth = Reference("none", as_shown(puzzle.truth))
         return asyncio.run(adacs(minilm, text, truth, attempt=0)).value
 
     return measure
@@ -144,7 +144,7 @@ def tokens_measure() -> Measure:
     minilm = MiniLM.load()
 
     def measure(puzzle: Puzzle, text: str) -> float | None:
-        tokens = Reference(0, "none", ", ".join(_activating_tokens(puzzle)))
+        tokens = Reference("none", ", ".join(_activating_tokens(puzzle)))
         return asyncio.run(adacs(minilm, text, tokens, attempt=0)).value
 
     return measure

@@ -42,9 +42,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an explanation is compared with. explanation_id: of the stored reference."""
+    """What an explanation is compared with, and whose it is."""
 
-    explanation_id: int
     explainer: str
     text: str
 
@@ -109,7 +108,7 @@ def load_reference(session: Session, explanation: Explanation, reference_explain
         .limit(1)
     ).first()
     # Done explanations have a text; the type says only what the column may hold.
-    return None if found is None else Reference(found.id, found.explainer, found.text or "")
+    return None if found is None else Reference(found.explainer, found.text or "")
 
 
 def _excerpt_ids(session: Session, neuron_id: int, band: str) -> list[int]:

@@ -10,7 +10,7 @@ from worker.scoring.adacs import adacs, cosine
 from worker.scoring.calls import Spent
 from worker.scoring.embedders import Embedding
 
-REFERENCE = Reference(7, "openai:gpt-4", "felines")
+REFERENCE = Reference("openai:gpt-4", "felines")
 
 
 class KnownVectors:
