@@ -197,11 +197,11 @@ class _Budget:
             return f"the budget of ${self.usd:.4g} cannot be kept: the model's prices are not known"
         if not self._has_usd(estimate, Spent(0, 0.0)):
             return (
-                f"the budget of ${self.usd:.4g} is reached: ${self.spent_usd:.4g} is spent, and the next call may cost "
+                f"the budget of ${self.usd:.4g} does not cover another call: ${self.spent_usd:.4g} is spent, and one may cost "
                 f"up to ${estimate.usd:.4g}"
             )
         return (
-            f"the budget of {self.tokens:,} tokens is reached: {self.spent_tokens:,} are spent, and the next call may "
+            f"the budget of {self.tokens:,} tokens does not cover another call: {self.spent_tokens:,} are spent, and one may "
             f"take up to {estimate.tokens:,}"
         )
 

@@ -169,17 +169,17 @@ def test_what_fell_silent_counts_no_more_and_is_replaced_and_a_sign_of_life_keep
         (
             {"budget_usd": 1.0},
             Estimate(10, 0.26),
-            r"the budget of \$1 is reached: \$0.75 is spent, and the next call may cost up to \$0.26",
+            r"the budget of \$1 does not cover another call: \$0.75 is spent, and one may cost up to \$0.26",
         ),
         (
             {"budget_tokens": 5000},
             Estimate(1001, 0.0),
-            "the budget of 5,000 tokens is reached: 4,000 are spent, and the next call may take up to 1,001",
+            "the budget of 5,000 tokens does not cover another call: 4,000 are spent, and one may take up to 1,001",
         ),
         (
             {"budget_usd": 9.0, "budget_tokens": 4500},
             Estimate(501, 0.1),
-            "the budget of 4,500 tokens is reached",
+            "the budget of 4,500 tokens does not cover another call",
         ),
         (
             {"budget_usd": 9.0},
