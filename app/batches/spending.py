@@ -197,12 +197,12 @@ class _Budget:
             return f"the budget of ${self.usd:.4g} cannot be kept: the model's prices are not known"
         if not self._has_usd(estimate, Spent(0, 0.0)):
             return (
-                f"the budget of ${self.usd:.4g} does not cover another call: ${self.spent_usd:.4g} is spent, and one may cost "
-                f"up to ${estimate.usd:.4g}"
+                f"the budget of ${self.usd:.4g} does not cover another call: ${self.spent_usd:.4g} is spent, "
+                f"and one may cost up to ${estimate.usd:.4g}"
             )
         return (
-            f"the budget of {self.tokens:,} tokens does not cover another call: {self.spent_tokens:,} are spent, and one may "
-            f"take up to {estimate.tokens:,}"
+            f"the budget of {self.tokens:,} tokens does not cover another call: {self.spent_tokens:,} are spent, "
+            f"and one may take up to {estimate.tokens:,}"
         )
 
     def _has_usd(self, estimate: Estimate, reserved: Spent) -> bool:

@@ -197,7 +197,7 @@ def test_a_budget_stops_before_the_call_that_might_pass_it(database: Database) -
     paying = paid_chat(database, batch_id, chat)
     for sample in range(2):
         completed(paying, sample=sample)
-    with pytest.raises(BudgetReached, match="tokens is reached: 30 are spent, and the next call may take up to 140"):
+    with pytest.raises(BudgetReached, match="another call: 30 are spent, and one may take up to 140"):
         completed(paying, sample=2)
     # What was paid for is there, budget or no budget.
     assert completed(paying, sample=1).is_from_cache
