@@ -10,7 +10,7 @@ import pytest
 from app.explanations.explainers import CallSettings
 from app.explanations.methods.prompt import ChatMessage
 from tests.fake_openai_server import FakeOpenAI, Reply
-from worker.explaining.chat import CallFailed, Completion
+from worker.explaining.chat import CallFailed, Completion, ServerRefuses
 from worker.explaining.explainer import judged
 from worker.explaining.openai_chat import OpenAIChat
 
@@ -24,13 +24,13 @@ CASES = [
 MESSAGES = (ChatMessage("system", "Explain."), ChatMessage("user", "Neuron 4"))
 
 
-async def answered(model: str, url: str, n_top_logprobs: int | None) -> Completion | CallFailed:
+async def answered(model: str, url: str, n_top_logprobs: int | None) -> Completion | CallFailed | ServerRefuses:
     chat = OpenAIChat(model, CallSettings(base_url=url, n_retries=1))
     try:
         return await chat.complete(
             MESSAGES, temperature=0.5, top_p=0.9, max_tokens=60, seed=7, n_top_logprobs=n_top_logprobs
         )
-    except CallFailed as failed:
+    except (CallFailed, ServerRefuses) as failed:
         return failed
     finally:
         await chat.close()
@@ -47,6 +47,9 @@ def test_a_server_is_understood_as_it_is_documented(
     with fake.serving():
         answer = asyncio.run(answered(model, fake.base_url, expected.get("n_top_logprobs")))
     assert len(fake.chats) == expected["n_requests"]
+    if "is_refusing_all" in expected:
+        assert isinstance(answer, ServerRefuses)
+        return
     if "failure" in expected:
         assert isinstance(answer, CallFailed)
         assert answer.failure == expected["failure"]

@@ -95,7 +95,7 @@ def test_ctrl_c_stops_with_one_line_and_the_same_command_goes_on_to_the_same_row
     environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
 ) -> None:
     text = write_text(tmp_path / "words.txt", 5000)
-    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "4"]
+    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "1"]
     code, rest = stopped_by(environment, arguments, signal.SIGINT, n_lines=4)
 
     assert code == 130
@@ -118,7 +118,7 @@ def test_a_recording_killed_at_any_moment_goes_on_to_the_same_rows(
     n_lines: int, environment: dict[str, str], tmp_path: Path, tiny_model: MakeModel
 ) -> None:
     text = write_text(tmp_path / "words.txt", 5000)
-    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "4"]
+    arguments = ["record", "--model", str(tiny_model()), "--text", text, "--excerpts", "1000", "--batch-size", "1"]
     code, _ = stopped_by(environment, arguments, signal.SIGKILL, n_lines)
     assert code == -signal.SIGKILL
 
