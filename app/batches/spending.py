@@ -19,7 +19,7 @@ from app.batches.models import RUNNING, Batch, CallReservation, PaidCall
 from app.database import Base, UtcDateTime, utc_now
 from app.errors import NeuronJuryError
 
-SILENT_SECONDS = 60.0
+SILENT_SECONDS = 15.0
 """After which a reservation is taken for dead. By the clocks of the workers, which may differ by less than what is left
 of it between two signs of life."""
 _BATCH_ID: sa.BindParameter[int] = sa.bindparam("of_batch")

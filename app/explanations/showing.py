@@ -14,13 +14,20 @@ from app.neurons.models import ActivationRow, Neuron
 from app.neurons.reading import load_records, load_strongest, stored_cutoff
 from app.neurons.records import BOTTOM, TOP, NeuronRecords, Side
 
+PLENTY = 10**9
+"""More records than any choice of excerpts asks for."""
+
 
 def shown_neuron(session: Session, neuron: Neuron, settings: ExplainerSettings) -> ShownNeuron:
     """The excerpts that the settings choose of a neuron, and its cutoff. On the negative side signs are turned."""
     # Of the dozens of records that are kept only those are read that are shown: a batch reads them for every call.
-    n_recorded = _n_strongest(session, neuron, settings.side)
-    ranks = explain_ranks(settings.excerpts, settings.n_excerpts, n_recorded)
+    # Mostly there are enough, and nobody has to count them.
+    ranks = explain_ranks(settings.excerpts, settings.n_excerpts, PLENTY)
     records = load_strongest(session, neuron.id, settings.side, ranks)
+    if len(records) < len(ranks):
+        n_recorded = _n_strongest(session, neuron, settings.side)
+        ranks = explain_ranks(settings.excerpts, settings.n_excerpts, n_recorded)
+        records = load_strongest(session, neuron.id, settings.side, ranks)
     maximum = ShownNeuron(records, 0.0).maximum
     return ShownNeuron(records, _cutoff(session, neuron, settings, maximum))
 

@@ -149,7 +149,7 @@ def test_what_fell_silent_counts_no_more_and_is_replaced_and_a_sign_of_life_keep
     batch_id = make_batch(database, budget_tokens=100)
     assert tried(database, batch_id, Estimate(60, None))
     assert tried(database, batch_id, Estimate(30, None), OTHER_KEY)
-    silence(database, SILENT_SECONDS - 30)
+    silence(database, SILENT_SECONDS - 5)
     assert not tried(database, batch_id, Estimate(60, None))
     silence(database)
     with database.writing() as session:

@@ -32,6 +32,7 @@ TIMEOUT_SECONDS = 5.0
 MOST_REPEATED, LEAST_RATE, MOST_OVERHEAD, MOST_SECONDS_TO_STOP = 2.0, 90.0, 5.0, 3.0
 SECONDS_WATCHED_AFTER_CANCEL = 6.0
 MOST_SECONDS = 900.0
+SECONDS_TO_REST, SECONDS_AT_REST = 3.0, 10.0
 
 Asked = list[tuple[float, str, str]]
 """What a server was asked: seconds since 1970, which prompt, what came of it."""
@@ -132,8 +133,8 @@ def seconds_to_stop(installation: BatchInstallation, server: Served, per_minute:
 
 
 def without_failures(installation: BatchInstallation) -> list[Figure]:
-    """What the engine adds to a call: processor time of the workers while they call, less that of a loop that does
-    nothing but the same calls with the same client, also at once."""
+    """What the engine adds to a call: processor time of the workers while they call, less what they take when there is
+    nothing to do, less that of a loop that does nothing but the same calls with the same client, also at once."""
     with served(is_reliable=True) as server, installation.workers(N_WORKERS) as workers:
         # The first calls load what later ones find loaded.
         batch_id = launched(installation, server.url, None, samples=3)
@@ -143,13 +144,18 @@ def without_failures(installation: BatchInstallation) -> list[Figure]:
         n_calls = progress(installation, batch_id)[0] - n_before
         spent, seconds = workers.processor_seconds() - spent_before, time.time() - began
         wait_until(installation, batch_id, 1.0)
+        time.sleep(SECONDS_TO_REST)
+        spent_before = workers.processor_seconds()
+        time.sleep(SECONDS_AT_REST)
+        at_rest = (workers.processor_seconds() - spent_before) / SECONDS_AT_REST
     with served(is_reliable=True) as server:
         bare_spent, bare_seconds = ask_all(server.url, n_calls, N_WORKERS * N_IN_FLIGHT)
-    overhead = 1000 * (spent - bare_spent) / n_calls
+    overhead = 1000 * (spent - at_rest * seconds - bare_spent) / n_calls
     return [
         Figure("engine overhead a call, processor time", overhead, "ms", MOST_OVERHEAD),
         Figure("processor time a call, workers", 1000 * spent / n_calls, "ms"),
         Figure("processor time a call, bare client", 1000 * bare_spent / n_calls, "ms"),
+        Figure("two workers with nothing to do", 100 * at_rest, "% of a core"),
         Figure("calls at no limit, two workers", n_calls / seconds, "calls/s"),
         Figure("calls at no limit, bare client", n_calls / bare_seconds, "calls/s"),
     ]

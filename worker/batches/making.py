@@ -48,9 +48,12 @@ class Maker(Protocol):
     """Makes the rows of one batch; all shards of the batch that a worker has share it.
 
     n_in_flight: how many rows it can usefully make at the same time.
+    looks_before_calls: whether each of its calls looks for itself if the batch is still to be worked on, so that nobody
+    else has to before each row.
     """
 
     n_in_flight: int
+    looks_before_calls: bool
 
     async def make(self, row_id: int) -> Made:
         """Loads the row by itself and makes it. A call that fails is the row's failure.

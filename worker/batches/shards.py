@@ -124,7 +124,7 @@ async def _run(database: Database, shard: _Shard, batch: OpenBatch, open_batches
 
 async def _made(database: Database, asked: AskedBatch, batch: OpenBatch, row_id: int) -> Made | None:
     """What came of one row; None when it has been made since, or the batch has stopped."""
-    if not await asyncio.to_thread(_is_to_be_made, database, asked, row_id):
+    if not batch.maker.looks_before_calls and not await asyncio.to_thread(_is_to_be_made, database, asked, row_id):
         return None
     try:
         return await batch.maker.make(row_id)

@@ -13,7 +13,6 @@ from app.explanations.methods import TOKENS, prompt_method
 from app.explanations.methods.prompt import PromptPack, ShownNeuron
 from app.explanations.models import Explanation
 from app.explanations.showing import pack_of, shown_neuron
-from app.neurons.models import Neuron
 from worker.batches.making import Made
 from worker.batches.open_batches import AskedBatch
 from worker.explaining.chat import ChatModel
@@ -21,7 +20,7 @@ from worker.explaining.explainer import Asking, Outcome, explain, explain_by_tok
 from worker.explaining.paid_chat import BatchCalls, PaidChat
 
 ChatFor = Callable[[Explainer, ExplainerSettings], ChatModel]
-WITH_NEURON = [joinedload(Explanation.neuron).joinedload(Neuron.subject)]
+WITH_NEURON = [joinedload(Explanation.neuron)]
 """Read with an explanation, in one query instead of three."""
 SEEDS_PER_ATTEMPT = 1000
 """An explanation that is asked for again must not be sampled the same way; samples are numbered below this."""
@@ -52,6 +51,7 @@ class ExplanationMaker:
         self._chat = chat
         self._pack = pack
         self.n_in_flight = 1 if chat is None else chat.n_in_flight
+        self.looks_before_calls = chat is not None
 
     @classmethod
     def of_batch(cls, database: Database, batch: AskedBatch, chat_for: ChatFor) -> "ExplanationMaker":

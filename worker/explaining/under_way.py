@@ -10,7 +10,7 @@ from app.database import Database
 from worker.batches.writing_together import write_together
 from worker.database_errors import is_passing
 
-RENEW_SECONDS = 20.0
+RENEW_SECONDS = 5.0
 """Between two signs of life of a reservation, a third of the silence after which it is taken for dead."""
 _Locks = WeakValueDictionary[tuple[Database, bytes], asyncio.Lock]
 _locks_of: WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks] = WeakKeyDictionary()

@@ -55,6 +55,8 @@ class ScoreMaker:
         self._reference_explainer = reference_explainer
         self._close = close
         self.n_in_flight = n_in_flight
+        # Some scorers make no call at all.
+        self.looks_before_calls = False
 
     async def make(self, row_id: int) -> Made:
         """The score of a row. Errors: BatchStopped, BudgetReached."""

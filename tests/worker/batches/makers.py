@@ -26,6 +26,7 @@ class ScriptedMaker:
     def __init__(self, make: Make | Made = DONE_EXPLANATION, *, n_in_flight: int = 1):
         self._make = make
         self.n_in_flight = n_in_flight
+        self.looks_before_calls = False
         self.asked: list[int] = []
         self.n_running = 0
         self.most_running = 0

@@ -185,7 +185,7 @@ def test_a_reached_budget_pauses_the_batch(database: Database, tmp_path: Path) -
         scores = worked(database, batch_id, tmp_path)
     batch = batch_of(database, batch_id)
     assert batch.status == "paused"
-    assert "budget of 2,000 tokens is reached" in (batch.failure or "")
+    assert "budget of 2,000 tokens does not cover another call" in (batch.failure or "")
     assert batch.spent_tokens <= 2000
     assert "queued" in {score.status for score in scores}
 
