@@ -1,14 +1,15 @@
 """What a batch spends: what a call may cost is reserved before it, what it did cost is added after it. Calls nobody.
 
 A budget cannot be passed, however many workers ask: reservations are made under the lock of the batch's row, and what
-is spent, what is reserved and what the next call may cost at most never exceed the budget together. A reservation says
-every so often that its call is still under way: one that is silent for long is a dead worker's, and counts no more.
+is spent, what is reserved and what the next call may cost at most never exceed the budget together. Batches without a
+budget reserve, too: it is how workers know that the same call is under way. A reservation says every so often that its
+call is: one that is silent for long is a dead worker's, and counts no more.
 
 All of this happens for every call, so the statements are built once, and rows are read without making objects of them.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,39 +23,31 @@ from app.errors import NeuronJuryError
 SILENT_SECONDS = 15.0
 """After which a reservation is taken for dead. By the clocks of the workers, which may differ by less than what is left
 of it between two signs of life."""
+_RESERVATIONS, _PAID_CALLS = (Base.metadata.tables[one.__tablename__] for one in (CallReservation, PaidCall))
 _BATCH_ID: sa.BindParameter[int] = sa.bindparam("of_batch")
-_SUBMISSION: sa.BindParameter[int] = sa.bindparam("of_submission")
 _KEY: sa.BindParameter[bytes] = sa.bindparam("of_call")
 _SILENT_SINCE = sa.bindparam("silent_since", type_=UtcDateTime())
-_IS_WANTED = sa.and_(Batch.status == RUNNING, Batch.submission == _SUBMISSION)
-_LOOK_UP = sa.select(
-    _IS_WANTED.label("is_wanted"),
-    (Batch.budget_usd.is_not(None) | Batch.budget_tokens.is_not(None)).label("has_budget"),
-    sa.select(PaidCall.answer).where(PaidCall.key == _KEY).scalar_subquery().label("answer"),
-    sa.exists()
-    .where(CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY)
-    .where(CallReservation.created_at <= _SILENT_SINCE)
-    .label("has_dead_reservation"),
-).where(Batch.id == _BATCH_ID)
-_LOCK_BUDGET = (
+_IS_WANTED = sa.and_(
+    Batch.id == _BATCH_ID, Batch.status == RUNNING, Batch.submission == sa.bindparam("of_submission", type_=sa.Integer)
+)
+_FIND_WANTED = sa.select(Batch.id).where(_IS_WANTED)
+_LOCK_WANTED = (
     sa.select(Batch.budget_usd, Batch.budget_tokens, Batch.spent_usd, Batch.spent_tokens)
-    .where(Batch.id == _BATCH_ID, _IS_WANTED)
+    .where(_IS_WANTED)
     .with_for_update()
 )
-_OF_BATCH = CallReservation.batch_id == _BATCH_ID
+_OF_BATCH, _OF_CALL = CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY
+_IS_ALIVE = CallReservation.created_at > _SILENT_SINCE
 _RESERVED = sa.select(
-    sa.func.coalesce(sa.func.sum(CallReservation.tokens).filter(_OF_BATCH), 0).label("tokens"),
-    sa.func.coalesce(sa.func.sum(CallReservation.usd).filter(_OF_BATCH), 0.0).label("usd"),
-    sa.func.count().filter(CallReservation.key == _KEY).label("n_same_calls"),
-    sa.exists().where(PaidCall.key == _KEY).label("is_paid"),
-).where(CallReservation.created_at > _SILENT_SINCE)
-_DELETE_RESERVATION = sa.delete(CallReservation.__table__).where(  # type: ignore[arg-type]
-    CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY
-)
+    sa.func.coalesce(sa.func.sum(CallReservation.tokens).filter(_OF_BATCH, _IS_ALIVE), 0).label("tokens"),
+    sa.func.coalesce(sa.func.sum(CallReservation.usd).filter(_OF_BATCH, _IS_ALIVE), 0.0).label("usd"),
+    sa.func.count().filter(_OF_CALL, _IS_ALIVE).label("n_same_calls"),
+    sa.func.count().filter(_OF_BATCH, _OF_CALL).label("n_of_this_call"),
+    sa.select(PaidCall.answer).where(PaidCall.key == _KEY).scalar_subquery().label("answer"),
+).where(_IS_ALIVE | (_OF_BATCH & _OF_CALL))
+_DELETE_RESERVATION = sa.delete(_RESERVATIONS).where(_OF_BATCH, _OF_CALL)
 _RENEW_RESERVATION = (
-    sa.update(CallReservation.__table__)  # type: ignore[arg-type]
-    .where(CallReservation.batch_id == _BATCH_ID, CallReservation.key == _KEY)
-    .values(created_at=sa.bindparam("now", type_=UtcDateTime()))
+    sa.update(_RESERVATIONS).where(_OF_BATCH, _OF_CALL).values(created_at=sa.bindparam("now", type_=UtcDateTime()))
 )
 _ADD_SPENT = (
     sa.update(Batch.__table__)  # type: ignore[arg-type]
@@ -66,6 +59,16 @@ _ADD_SPENT = (
         remark=sa.func.coalesce(Batch.remark, sa.bindparam("of_answer")),
     )
 )
+
+
+def _reserving(inserting: Any) -> Any:
+    amounts = {name: inserting.excluded[name] for name in ("usd", "tokens", "created_at")}
+    return inserting.on_conflict_do_update(index_elements=["batch_id", "key"], set_=amounts)
+
+
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_RESERVE = {dialect: _reserving(insert(_RESERVATIONS)) for dialect, insert in _INSERTS.items()}
+_KEEP = {dialect: insert(_PAID_CALLS).on_conflict_do_nothing() for dialect, insert in _INSERTS.items()}
 
 
 class BatchStopped(NeuronJuryError):
@@ -93,55 +96,50 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class LookedUp:
-    """answer: what was paid for before, None when the call has to be made. has_budget: of the batch.
-
-    has_dead_reservation: a worker died over this call of the batch.
-    """
+class Begun:
+    """How a call begins. answer: what was paid for before; None: the call is to be made, and what it may cost is
+    reserved."""
 
     answer: dict[str, Any] | None
-    has_budget: bool
-    has_dead_reservation: bool = False
 
 
-def look_up(session: Session, batch_id: int, submission: int, key: bytes | None) -> LookedUp:
-    """Whether a call is still wanted, and its answer where that was paid for.
-
-    key: of the PaidCall; None for a call whose answer is not kept. Errors: BatchStopped.
-    """
-    asked = {"of_batch": batch_id, "of_submission": submission, "of_call": key, "silent_since": _silent_since()}
-    row = session.connection().execute(_LOOK_UP, asked).one_or_none()
-    if row is None or not row.is_wanted:
-        raise BatchStopped(f"batch {batch_id} is no longer to be worked on by this job")
-    return LookedUp(row.answer, row.has_budget, row.has_dead_reservation)
+def check_wanted(session: Session, batch_id: int, submission: int) -> None:
+    """Errors: BatchStopped when nothing more is to be asked on behalf of this submission of the batch."""
+    asked = {"of_batch": batch_id, "of_submission": submission}
+    if session.connection().execute(_FIND_WANTED, asked).first() is None:
+        raise _stopped(batch_id)
 
 
-def reserve(session: Session, batch_id: int, submission: int, key: bytes, estimate: Estimate) -> bool:
-    """Sets aside what a call may cost at most; what a dead worker has reserved for the same call is replaced.
+def begin_call(session: Session, batch_id: int, submission: int, key: bytes, estimate: Estimate) -> Begun | None:
+    """Finds what was paid for before, or sets aside what a call may cost at most.
 
-    False, to be looked up and tried again, when it fits only if other calls under way turn out cheaper than what is
-    reserved for them, and when the same call is under way, on behalf of whichever batch, or was answered meanwhile.
+    key: of the PaidCall. A dead worker's reservation for the same call of the batch goes.
+    None, to be tried again, when it fits only if other calls under way turn out cheaper than what is reserved for them,
+    and when the same call is under way, on behalf of whichever batch.
     Errors: BatchStopped; BudgetReached when it does not fit even then, or has no price while the budget is in dollars.
     Whatever it raises, it has changed nothing.
     """
     connection = session.connection()
-    row = connection.execute(_LOCK_BUDGET, {"of_batch": batch_id, "of_submission": submission}).one_or_none()
+    row = connection.execute(_LOCK_WANTED, {"of_batch": batch_id, "of_submission": submission}).one_or_none()
     if row is None:
-        raise BatchStopped(f"batch {batch_id} is no longer to be worked on by this job")
+        raise _stopped(batch_id)
     budget = _Budget(*row)
+    # Not in one statement with the lock: it has to see what was committed while this transaction waited.
+    now = utc_now()
+    this_call = {"of_batch": batch_id, "of_call": key}
+    found = connection.execute(_RESERVED, {**this_call, "silent_since": now - timedelta(seconds=SILENT_SECONDS)}).one()
+    if found.answer is not None:
+        if found.n_of_this_call:
+            connection.execute(_DELETE_RESERVATION, this_call)
+        return Begun(found.answer)
     if not budget.has_room(estimate, Spent(0, 0.0)):
         raise BudgetReached(budget.why_not(estimate))
-    # Not in one statement with the lock: it has to see what was committed while this transaction waited.
-    asked = {"of_batch": batch_id, "of_call": key, "silent_since": _silent_since()}
-    reserved = connection.execute(_RESERVED, asked).one()
     # PostgreSQL adds up big integers to decimal numbers.
-    has_room = budget.has_room(estimate, Spent(int(reserved.tokens), float(reserved.usd)))
-    if reserved.n_same_calls or reserved.is_paid or not has_room:
-        return False
-    amounts = {"usd": estimate.usd or 0.0, "tokens": estimate.tokens, "created_at": utc_now()}
-    insert = _insert(session, CallReservation).values(batch_id=batch_id, key=key, **amounts)
-    connection.execute(insert.on_conflict_do_update(index_elements=["batch_id", "key"], set_=amounts))
-    return True
+    if found.n_same_calls or not budget.has_room(estimate, Spent(int(found.tokens), float(found.usd))):
+        return None
+    amounts = {"usd": estimate.usd or 0.0, "tokens": estimate.tokens, "created_at": now}
+    connection.execute(_RESERVE[connection.dialect.name], {"batch_id": batch_id, "key": key, **amounts})
+    return Begun(None)
 
 
 def renew(session: Session, batch_id: int, key: bytes) -> None:
@@ -170,8 +168,8 @@ def settle(
     connection.execute(_DELETE_RESERVATION, {"of_batch": batch_id, "of_call": key})
     if answer is not None:
         # Two batches may have asked the same at the same time; the first answer stays.
-        insert = _insert(session, PaidCall).values(key=key, answer=answer, created_at=utc_now())
-        connection.execute(insert.on_conflict_do_nothing())
+        kept = {"key": key, "answer": answer, "created_at": utc_now()}
+        connection.execute(_KEEP[connection.dialect.name], kept)
 
 
 def release(session: Session, batch_id: int, key: bytes) -> None:
@@ -214,10 +212,5 @@ class _Budget:
         return self.tokens is None or self.spent_tokens + reserved.tokens + estimate.tokens <= self.tokens
 
 
-def _silent_since() -> datetime:
-    return utc_now() - timedelta(seconds=SILENT_SECONDS)
-
-
-def _insert(session: Session, table: type[Base]) -> Any:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+def _stopped(batch_id: int) -> BatchStopped:
+    return BatchStopped(f"batch {batch_id} is no longer to be worked on by this job")

@@ -13,6 +13,13 @@ from app.neurons.storing import DONE
 
 STORED_FLOAT = np.dtype("<f2")
 CUTOFF_QUANTILE = 0.9
+_RECORDS = (
+    sa.select(Excerpt.token_texts, ActivationRow.activations)
+    .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
+    .where(ActivationRow.neuron_id == sa.bindparam("neuron_id"), ActivationRow.band == sa.bindparam("band"))
+    .order_by(ActivationRow.rank)
+)
+_SOME_RECORDS = _RECORDS.where(ActivationRow.rank.in_(sa.bindparam("ranks", expanding=True)))
 
 
 def subject_named(session: Session, name: str) -> SubjectModel:
@@ -95,13 +102,10 @@ def _estimated_cutoff(top: tuple[ActivationRecord, ...], random: tuple[Activatio
 def _records(
     session: Session, neuron_id: int, band: str, is_negated: bool, ranks: Sequence[int] | None = None
 ) -> tuple[ActivationRecord, ...]:
-    query = (
-        sa.select(Excerpt.token_texts, ActivationRow.activations)
-        .join(Excerpt, Excerpt.id == ActivationRow.excerpt_id)
-        .where(ActivationRow.neuron_id == neuron_id, ActivationRow.band == band)
-        .order_by(ActivationRow.rank)
+    asked = {"neuron_id": neuron_id, "band": band}
+    rows = (
+        session.execute(_RECORDS, asked) if ranks is None else session.execute(_SOME_RECORDS, asked | {"ranks": ranks})
     )
-    rows = session.execute(query if ranks is None else query.where(ActivationRow.rank.in_(ranks)))
     return tuple(ActivationRecord(tuple(texts), _activations(stored, is_negated)) for texts, stored in rows)
 
 

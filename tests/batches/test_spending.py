@@ -13,14 +13,14 @@ from app.batches.models import PAUSED, RUNNING, Batch, CallReservation, PaidCall
 from app.batches.spending import (
     SILENT_SECONDS,
     BatchStopped,
+    Begun,
     BudgetReached,
     Estimate,
-    LookedUp,
     Spent,
-    look_up,
+    begin_call,
+    check_wanted,
     release,
     renew,
-    reserve,
     settle,
 )
 from app.database import Database, utc_now
@@ -51,14 +51,16 @@ def reserved(database: Database) -> dict[bytes, tuple[float, int]]:
         return {row.key: (row.usd, row.tokens) for row in session.scalars(sa.select(CallReservation))}
 
 
-def looked_up(database: Database, batch_id: int, submission: int = 0, key: bytes | None = KEY) -> LookedUp:
-    with database.reading() as session:
-        return look_up(session, batch_id, submission, key)
+def begun(database: Database, batch_id: int, estimate: Estimate, key: bytes = KEY) -> Begun | None:
+    with database.writing() as session:
+        return begin_call(session, batch_id, 0, key, estimate)
 
 
 def tried(database: Database, batch_id: int, estimate: Estimate, key: bytes = KEY) -> bool:
-    with database.writing() as session:
-        return reserve(session, batch_id, 0, key, estimate)
+    """Whether the call may be made now."""
+    how = begun(database, batch_id, estimate, key)
+    assert how is None or how.answer is None
+    return how is not None
 
 
 def silence(database: Database, seconds: float = SILENT_SECONDS + 1) -> None:
@@ -72,33 +74,40 @@ def settled(database: Database, batch_id: int, spent: Spent, key: bytes = KEY, *
         settle(session, batch_id, key, spent, **{"answer": ANSWER} | options)
 
 
-def test_an_answer_that_was_paid_for_is_found_by_every_batch_and_no_other_is(database: Database) -> None:
-    first, second = make_batch(database), make_batch(database, budget_tokens=10)
-    assert looked_up(database, first) == LookedUp(None, has_budget=False)
+@pytest.mark.parametrize("budget", [{}, {"budget_tokens": 10}, {"budget_usd": 0.01}])
+def test_an_answer_that_was_paid_for_is_found_by_every_batch_and_no_other_is(
+    database: Database, budget: dict[str, Any]
+) -> None:
+    first, second = make_batch(database), make_batch(database, **budget)
+    assert tried(database, first, Estimate(5, 0.25))
     settled(database, first, Spent(5, 0.25))
-    assert looked_up(database, second) == LookedUp(ANSWER, has_budget=True)
-    assert looked_up(database, second, key=OTHER_KEY).answer is None
-    assert looked_up(database, second, key=None).answer is None
+    # Also where another call would not fit into the budget any more.
+    assert begun(database, second, Estimate(100, 0.5)) == Begun(ANSWER)
+    assert reserved(database) == {}
+    assert begun(database, second, Estimate(1, 0.0), OTHER_KEY) == Begun(None)
 
 
+@pytest.mark.parametrize("budget", [{}, {"budget_usd": 1.0}])
 @pytest.mark.parametrize("change", [{"status": PAUSED}, {"submission": 1}])
 def test_nothing_more_is_asked_for_a_batch_that_stopped_or_was_submitted_again(
-    database: Database, change: dict[str, Any]
+    database: Database, change: dict[str, Any], budget: dict[str, Any]
 ) -> None:
-    batch_id = make_batch(database, budget_usd=1.0)
-    looked_up(database, batch_id)
+    batch_id = make_batch(database, **budget)
     with database.writing() as session:
+        check_wanted(session, batch_id, 0)
         session.execute(sa.update(Batch).values(change))
+        with pytest.raises(BatchStopped, match=f"batch {batch_id} is no longer to be worked on"):
+            check_wanted(session, batch_id, 0)
     with pytest.raises(BatchStopped, match=f"batch {batch_id} is no longer to be worked on"):
-        looked_up(database, batch_id)
-    with pytest.raises(BatchStopped):
         tried(database, batch_id, Estimate(1, 0.01))
     assert reserved(database) == {}
 
 
 def test_a_batch_that_is_gone_has_stopped(database: Database) -> None:
     with pytest.raises(BatchStopped):
-        looked_up(database, 99)
+        tried(database, 99, Estimate(1, 0.01))
+    with database.reading() as session, pytest.raises(BatchStopped):
+        check_wanted(session, 99, 0)
 
 
 def test_what_a_call_cost_takes_the_place_of_its_reservation(database: Database) -> None:
@@ -119,7 +128,7 @@ def test_two_batches_that_asked_the_same_both_paid_and_the_first_answer_stays(da
     first, second = make_batch(database), make_batch(database)
     settled(database, first, Spent(5, 0.25))
     settled(database, second, Spent(6, 0.5), answer={"text": "other words"})
-    assert looked_up(database, first).answer == ANSWER
+    assert begun(database, first, Estimate(5, 0.25)) == Begun(ANSWER)
     assert [stored(database, batch).spent_usd for batch in (first, second)] == [0.25, 0.5]
 
 
@@ -133,15 +142,17 @@ def test_a_released_call_holds_nothing_and_no_other_is_released_with_it(database
     assert reserved(database) == {OTHER_KEY: (0.0, 90)}
 
 
-def test_a_call_that_is_under_way_is_not_begun_again_by_whichever_batch(database: Database) -> None:
-    batch_id, other_id = make_batch(database, budget_tokens=150), make_batch(database, budget_tokens=1000)
+@pytest.mark.parametrize("budget", [{}, {"budget_tokens": 1000}])
+def test_a_call_that_is_under_way_is_not_begun_again_by_whichever_batch(
+    database: Database, budget: dict[str, Any]
+) -> None:
+    batch_id, other_id = make_batch(database, **budget), make_batch(database, **budget)
     assert tried(database, batch_id, Estimate(100, None))
     assert not tried(database, batch_id, Estimate(50, None))
     assert not tried(database, other_id, Estimate(100, None))
     assert reserved(database) == {KEY: (0.0, 100)}
     settled(database, batch_id, Spent(10, None))
-    # Answered between looking it up and reserving for it.
-    assert not tried(database, other_id, Estimate(100, None))
+    assert begun(database, other_id, Estimate(100, None)) == Begun(ANSWER)
     assert reserved(database) == {}
 
 
@@ -154,13 +165,22 @@ def test_what_fell_silent_counts_no_more_and_is_replaced_and_a_sign_of_life_keep
     silence(database)
     with database.writing() as session:
         renew(session, batch_id, OTHER_KEY)
-    assert looked_up(database, batch_id) == LookedUp(None, has_budget=True, has_dead_reservation=True)
-    assert looked_up(database, batch_id, key=OTHER_KEY) == LookedUp(None, has_budget=True)
     assert not tried(database, batch_id, Estimate(20, None), OTHER_KEY)
     # Beside the dead 60 there would be no room for it, beside the living 30 there is.
     assert tried(database, batch_id, Estimate(70, None))
     assert reserved(database) == {KEY: (0.0, 70), OTHER_KEY: (0.0, 30)}
-    assert looked_up(database, batch_id) == LookedUp(None, has_budget=True)
+
+
+def test_a_dead_reservation_of_another_batch_stays_and_stops_nobody(database: Database) -> None:
+    dead_id, batch_id = make_batch(database, budget_tokens=100), make_batch(database, budget_tokens=100)
+    assert tried(database, dead_id, Estimate(60, None))
+    silence(database)
+    assert tried(database, batch_id, Estimate(100, None))
+    settled(database, batch_id, Spent(10, None))
+    assert reserved(database) == {KEY: (0.0, 60)}
+    # Its own batch finds the answer, and its reservation goes.
+    assert begun(database, dead_id, Estimate(60, None)) == Begun(ANSWER)
+    assert reserved(database) == {}
 
 
 @pytest.mark.parametrize(

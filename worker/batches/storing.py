@@ -1,5 +1,6 @@
 """Stores what came of a row: its own columns, and the simulated excerpts of a score. Knows no maker."""
 
+import functools
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,27 +8,19 @@ from sqlalchemy.orm import Session
 
 from app.batches.rows import Row, row_type
 from app.database import Base, utc_now
-from app.explanations.models import DONE, FAILED, QUEUED, Explanation, Score, SimulatedExcerpt
+from app.explanations.models import DONE, FAILED, QUEUED, SimulatedExcerpt
 from worker.batches.making import Made
 
 STORED_EXPECTED = "<f4"
 
 
-def _update_of(table: type[Row]) -> sa.Update:
-    # Built once: putting a statement together takes longer than running it.
+@functools.cache
+def _update_of(table: type[Row], names: tuple[str, ...]) -> sa.Update:
+    # Built once for each set of columns: putting a statement together takes longer than running it.
     plain = Base.metadata.tables[table.__tablename__]
-    return (
-        sa.update(plain)
-        .where(
-            plain.c.id == sa.bindparam("row_id"),
-            plain.c.status == QUEUED,
-            plain.c.batch_id == sa.bindparam("of_batch_id"),
-        )
-        .returning(plain.c.id)
-    )
-
-
-_UPDATE: dict[type[Row], sa.Update] = {table: _update_of(table) for table in (Explanation, Score)}
+    here = (plain.c.id == sa.bindparam("of_row"), plain.c.batch_id == sa.bindparam("of_batch"))
+    new = {name: sa.bindparam(f"new_{name}", type_=plain.c[name].type) for name in names}
+    return sa.update(plain).where(*here, plain.c.status == QUEUED).values(new).returning(plain.c.id)
 
 
 def store_made(session: Session, batch_id: int, kind: str, row_id: int, made: Made) -> bool:
@@ -43,7 +36,8 @@ def store_made(session: Session, batch_id: int, kind: str, row_id: int, made: Ma
         "seconds": made.seconds,
         "finished_at": utc_now(),
     }
-    stored = session.execute(_UPDATE[row_type(kind)].values(values), {"row_id": row_id, "of_batch_id": batch_id})
+    asked = {"of_row": row_id, "of_batch": batch_id, **{f"new_{name}": value for name, value in values.items()}}
+    stored = session.connection().execute(_update_of(row_type(kind), tuple(values)), asked)
     if stored.first() is None:
         return False
     session.add_all(

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy.orm import joinedload
+import sqlalchemy as sa
 
 from app.database import Database
 from app.explanations.explainers import NONE, Explainer, ExplainerSettings, explainer_settings, parse_explainer
@@ -13,6 +13,7 @@ from app.explanations.methods import TOKENS, prompt_method
 from app.explanations.methods.prompt import PromptPack, ShownNeuron
 from app.explanations.models import Explanation
 from app.explanations.showing import pack_of, shown_neuron
+from app.neurons.models import Neuron
 from worker.batches.making import Made
 from worker.batches.open_batches import AskedBatch
 from worker.explaining.chat import ChatModel
@@ -20,8 +21,11 @@ from worker.explaining.explainer import Asking, Outcome, explain, explain_by_tok
 from worker.explaining.paid_chat import BatchCalls, PaidChat
 
 ChatFor = Callable[[Explainer, ExplainerSettings], ChatModel]
-WITH_NEURON = [joinedload(Explanation.neuron)]
-"""Read with an explanation, in one query instead of three."""
+_WITH_NEURON = (
+    sa.select(Explanation.method, Explanation.sample_number, Explanation.attempt, Neuron)
+    .join(Explanation.neuron)
+    .where(Explanation.id == sa.bindparam("row_id"))
+)
 SEEDS_PER_ATTEMPT = 1000
 """An explanation that is asked for again must not be sampled the same way; samples are numbered below this."""
 
@@ -82,8 +86,8 @@ class ExplanationMaker:
 
     def _read(self, row_id: int) -> _Wanted:
         with self._database.reading() as session:
-            row = session.get_one(Explanation, row_id, options=WITH_NEURON)
-            shown = shown_neuron(session, row.neuron, self._settings)
+            row = session.execute(_WITH_NEURON, {"row_id": row_id}).one()
+            shown = shown_neuron(session, row.Neuron, self._settings)
             return _Wanted(row.method, row.sample_number, row.attempt, shown)
 
     async def _explain(self, wanted: _Wanted) -> Outcome:

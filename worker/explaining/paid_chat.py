@@ -1,25 +1,25 @@
 """Calls that are paid for: asked once, within a batch's budget, and kept. Knows a batch's money, no prompt and no row.
 
-Every call goes the same way: is the batch still to be worked on, is the answer there already, does what the call may
-cost at most still fit into the budget; then the call, and then one transaction that keeps the answer and adds what it
-cost. A call that fails gives back what was reserved for it. The same call is under way once at a time: within this
-process always, across workers where batches have budgets, for it is their reservations that tell. What a server
+Every call goes the same way: one transaction that asks whether the batch is still to be worked on and the answer there
+already, and reserves what the call may cost at most; then the call; then one transaction that keeps the answer and adds
+what it cost. A call that fails gives back what was reserved for it. The same call is under way once at a time, over all
+workers; only two batches that begin it within the same milliseconds on PostgreSQL both pay for it. What a server
 charges for an answer that never came back (a lost connection, a worker that died) is known to nobody here.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.batches import spending
-from app.batches.spending import BatchStopped, BudgetReached, Estimate, LookedUp, Spent
+from app.batches.spending import BatchStopped, Begun, BudgetReached, Estimate, Spent
 from app.database import Database
 from app.explanations import failures
 from app.explanations.explainers import OPENAI, CallSettings, Explainer, cost_usd
@@ -32,7 +32,7 @@ from worker.explaining.openai_server import server_url
 from worker.explaining.under_way import renewed, the_only_one
 
 __all__ = ["BatchCalls", "BatchStopped", "BudgetReached", "Estimate", "PaidChat", "PaidCompletion", "Spent", "paid"]
-BUDGET_PAUSE_SECONDS = 0.5
+WAITING_PAUSE_SECONDS = 0.5
 """Between two looks at a budget that other calls under way have reserved, or at the same call of another worker."""
 SETTLE_PAUSES = (1.0, 4.0, 16.0)
 """Seconds between tries to keep a paid answer while the database is away or busy."""
@@ -173,48 +173,44 @@ async def paid(
     Errors: those of `ask`, BatchStopped, BudgetReached.
     """
     async with the_only_one(database, key):
-        looked_up = await _found_or_reserved(database, calls, key, estimate, is_kept=is_kept)
-        if looked_up.answer is not None:
-            return looked_up.answer, True
-        async with renewed(database, calls.batch_id, key) if looked_up.has_budget else nullcontext():
+        kept_answer = await _kept_answer_or_reserved(database, calls, key, estimate)
+        if kept_answer is not None:
+            return kept_answer, True
+        async with renewed(database, calls.batch_id, key):
             try:
                 answer = await _asked(database, calls, ask)
                 spent = settle(answer)
             except BaseException:
-                if looked_up.has_budget:
-                    await _release(database, calls, key)
+                await _release(database, calls, key)
                 raise
             # Also when whoever asked is stopped at this moment, what was paid for is kept.
             await _settle(database, calls, key, spent, answer, is_kept=is_kept)
         return answer, False
 
 
-async def _found_or_reserved(
-    database: Database, calls: BatchCalls, key: bytes, estimate: Estimate, *, is_kept: bool
-) -> LookedUp:
-    """Looks a call up, until its answer is there or what it may cost is reserved.
+async def _kept_answer_or_reserved(
+    database: Database, calls: BatchCalls, key: bytes, estimate: Estimate
+) -> dict[str, Any] | None:
+    """The kept answer of a call; None once what the call may cost is reserved.
 
     Calls under way mostly turn out cheaper than what they have reserved, so it is worth waiting for them; it ends, for
     they end or fall silent. Whoever is cancelled while reserving leaves a reservation that nobody renews.
     """
-    while True:
-        looked_up = await asyncio.to_thread(_look_up, database, calls, key if is_kept else None)
-        if looked_up.answer is not None and looked_up.has_dead_reservation:
-            await _release(database, calls, key)
-        if looked_up.answer is not None or not looked_up.has_budget:
-            return looked_up
-        if await write_together(
-            database, lambda session: spending.reserve(session, calls.batch_id, calls.submission, key, estimate)
-        ):
-            return looked_up
-        await asyncio.sleep(BUDGET_PAUSE_SECONDS * random.uniform(0.5, 1.5))
+
+    def begin(session: Session) -> Begun | None:
+        return spending.begin_call(session, calls.batch_id, calls.submission, key, estimate)
+
+    while (begun := await write_together(database, begin)) is None:
+        await asyncio.sleep(WAITING_PAUSE_SECONDS * random.uniform(0.5, 1.5))
+    return begun.answer
 
 
 async def _asked(database: Database, calls: BatchCalls, ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-    async def check() -> None:
-        await asyncio.to_thread(_look_up, database, calls, None)
+    def check() -> None:
+        with database.reading() as session:
+            spending.check_wanted(session, calls.batch_id, calls.submission)
 
-    token = still_wanted.set(check)
+    token = still_wanted.set(functools.partial(asyncio.to_thread, check))
     try:
         return await ask()
     finally:
@@ -245,11 +241,6 @@ async def _release(database: Database, calls: BatchCalls, key: bytes) -> None:
         # Nobody renews it, so it soon counts no more. Why the call failed is worth more than this.
         if not is_passing(error):
             raise
-
-
-def _look_up(database: Database, calls: BatchCalls, key: bytes | None) -> LookedUp:
-    with database.reading() as session:
-        return spending.look_up(session, calls.batch_id, calls.submission, key)
 
 
 def _completion(answer: dict[str, Any]) -> Completion:

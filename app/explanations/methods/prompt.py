@@ -43,9 +43,9 @@ class FewShotNeuron:
     explanation: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PromptPack:
-    """All words of the prompts; the layout around them belongs to the methods.
+    """All words of the prompts; the layout around them belongs to the methods. Equal to itself alone.
 
     identity: name and hash of the content, `default@1f3a5c7e9b0d`.
     cue: the unfinished sentence that the explainer completes.

@@ -9,6 +9,7 @@ user        Neuron 4: the one to explain
 A pack with more or fewer few-shot neurons than three makes more or fewer of these pairs.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from app.explanations.methods.marking import FEW_SHOT_CUTOFF
 from app.explanations.methods.prompt import ChatMessage, FewShotNeuron, PromptMethod, PromptPack, ShownNeuron
 
 Prompt = tuple[ChatMessage, ...]
+N_REMEMBERED = 64
+"""Prompts whose few-shot messages are remembered: a batch has thousands with the same ones."""
 
 
 class PromptTooLong(InvalidInput):
@@ -25,13 +28,7 @@ class PromptTooLong(InvalidInput):
 
 def build_prompt(method: PromptMethod, pack: PromptPack, shown: ShownNeuron) -> Prompt:
     """The whole prompt of one neuron by one method: a system message, the pack's few-shot neurons, the question."""
-    examples: list[ChatMessage] = []
-    for number, few_shot in enumerate(pack.few_shots, start=1):
-        example = ShownNeuron(few_shot.records, FEW_SHOT_CUTOFF)
-        examples.append(_question(method, pack, example, number))
-        examples.append(ChatMessage("assistant", f" {few_shot.explanation}."))
-    system = ChatMessage("system", pack.system[method.name])
-    return (system, *examples, _question(method, pack, shown, len(pack.few_shots) + 1))
+    return (*_words_before(method, pack), _question(method, pack, shown, len(pack.few_shots) + 1))
 
 
 def build_prompt_within(
@@ -48,11 +45,21 @@ def build_prompt_within(
     """
     n_tokens = 0
     for n_shortened in range(len(pack.few_shots) + 1):
-        prompt = build_prompt(method, _with_shortened_few_shots(pack, n_shortened), shown)
+        prompt = build_prompt(method, _with_shortened_few_shots(pack, n_shortened) if n_shortened else pack, shown)
         n_tokens = count_tokens(prompt)
         if n_tokens <= n_tokens_at_most:
             return prompt
     raise PromptTooLong(f"the shortest prompt has {n_tokens} tokens; expected at most {n_tokens_at_most}")
+
+
+@functools.lru_cache(N_REMEMBERED)
+def _words_before(method: PromptMethod, pack: PromptPack) -> Prompt:
+    """What is the same in all prompts of a method."""
+    words = [ChatMessage("system", pack.system[method.name])]
+    for number, few_shot in enumerate(pack.few_shots, start=1):
+        words.append(_question(method, pack, ShownNeuron(few_shot.records, FEW_SHOT_CUTOFF), number))
+        words.append(ChatMessage("assistant", f" {few_shot.explanation}."))
+    return tuple(words)
 
 
 def _question(method: PromptMethod, pack: PromptPack, shown: ShownNeuron, number: int) -> ChatMessage:
@@ -61,6 +68,7 @@ def _question(method: PromptMethod, pack: PromptPack, shown: ShownNeuron, number
     return ChatMessage("user", text)
 
 
+@functools.lru_cache(N_REMEMBERED)
 def _with_shortened_few_shots(pack: PromptPack, n_shortened: int) -> PromptPack:
     shortened = tuple(_without_last_record(few_shot) for few_shot in pack.few_shots[:n_shortened])
     return replace(pack, few_shots=shortened + pack.few_shots[n_shortened:])

@@ -66,7 +66,8 @@ def test_a_busy_database_lets_calls_under_way_end_and_begins_no_other(database: 
     with pytest.raises(DatabaseBusy):
         work(database, batch_id, maker)
     assert len(maker.asked) == 3
-    assert statuses(database, batch_id) == ["queued", "done", "done", "queued", "queued", "queued"]
+    # Which of the three is asked first is left to their threads.
+    assert sorted(statuses(database, batch_id)) == ["done", "done", "queued", "queued", "queued", "queued"]
     assert batch_status(database, batch_id) == ("running", None)
 
 

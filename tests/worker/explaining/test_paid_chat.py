@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.batches.models import CANCELLED, PAUSED, RUNNING, Batch, CallReservation, PaidCall
-from app.batches.spending import reserve, settle
+from app.batches.spending import Begun, begin_call, settle
 from app.database import Database, utc_now
 from app.errors import DatabaseBusy
 from app.explanations import failures
@@ -266,12 +266,15 @@ def test_a_batch_that_is_resumed_waits_for_its_call_under_way(database: Database
     assert stored(database, batch_id).spent_tokens == 15
 
 
-def test_a_call_that_another_worker_makes_is_waited_for(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paying_module, "BUDGET_PAUSE_SECONDS", 0.01)
-    batch_id = make_batch(database, budget_tokens=1000)
+@BUDGETS
+def test_a_call_that_another_worker_makes_is_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch, budget: dict[str, int]
+) -> None:
+    monkeypatch.setattr(paying_module, "WAITING_PAUSE_SECONDS", 0.01)
+    batch_id = make_batch(database, **budget)
     calls = BatchCalls(batch_id, 0, Explainer("openai", "gpt-x"), SETTINGS)
     with database.writing() as session:
-        assert reserve(session, batch_id, 0, b"key", Estimate(100, None))
+        assert begin_call(session, batch_id, 0, b"key", Estimate(100, None)) == Begun(None)
 
     async def never() -> dict[str, Any]:
         raise AssertionError("asked twice")
@@ -293,7 +296,7 @@ def test_a_call_that_another_worker_makes_is_waited_for(database: Database, monk
 def test_what_a_dead_worker_has_reserved_stops_nobody(database: Database) -> None:
     batch_id = make_batch(database, budget_tokens=200)
     with database.writing() as session:
-        reserve(session, batch_id, 0, b"dead", Estimate(100, None))
+        begin_call(session, batch_id, 0, b"dead", Estimate(100, None))
     silence(database)
     chat = CountingChat(WORDS)
     assert completed(paid_chat(database, batch_id, chat)).completion == WORDS
