@@ -1,5 +1,7 @@
 """What a batch of scores would take, on both databases."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,14 +10,16 @@ from sqlalchemy.orm import Session
 
 from app.batches.lacking_scores import ScoreOrder
 from app.batches.score_estimating import estimate_scores, score_estimate_in_words
-from app.batches.score_planning import plan_scores
 from app.database import Database
 from app.errors import InvalidInput
-from app.explanations.models import DONE, Score
+from app.explanations.methods.prompt import ChatMessage
+from app.explanations.prompt_packs.loading import load_pack
 from app.explanations.scoring.evidence import load_evidence
 from app.explanations.scoring.settings import scorer_settings
 from app.explanations.token_counting import TokenCounter
 from tests.factories import make_explanation, make_neuron, make_record, make_records, make_subject
+from tests.worker.scoring.fakes import ScriptedPaidChat, likely
+from worker.scoring.simulating.scorer import SimulatorCalls, simulation_scorer
 
 WORDS = TokenCounter("words", lambda text: len(text.split()))
 TODAY = date(2024, 5, 1)
@@ -65,23 +69,6 @@ def test_what_runs_here_makes_no_calls(database: Database) -> None:
         }
 
 
-def test_a_simulator_is_known_by_its_latest_batch_alone(database: Database) -> None:
-    asked = order("simulation", "openai:gpt-x", simulator="logprob-free")
-    with database.writing() as session:
-        explained(session)
-        assert "not known before the first batch" in in_words(session, asked)["Tokens"]
-        batch = plan_scores(session, asked)
-        first, second = session.query(Score).order_by(Score.id)
-        first.status, first.value, first.n_prompt_tokens, first.n_completion_tokens = DONE, 0.5, 3000, 500
-        second.status, second.failure = "failed", "connection"
-        session.flush()
-        said = in_words(session, asked)
-    assert said["Scores"] == "1 to make by openai:gpt-x logprob-free; 1 more is there already"
-    assert said["Prompt tokens"] == f"about 3,000, if scores take as many as in batch {batch.id}"
-    assert said["Answer tokens"] == "up to about 500"
-    assert said["Money"] == "no price is known for openai:gpt-x; enter one under Prices"
-
-
 def test_a_budget_in_dollars_without_a_price_is_refused_here_too(database: Database) -> None:
     with database.writing() as session:
         explained(session)
@@ -92,21 +79,36 @@ def test_a_budget_in_dollars_without_a_price_is_refused_here_too(database: Datab
 
 @pytest.mark.parametrize("calibration", ["none", "linear"])
 @pytest.mark.parametrize("simulator", ["one-at-a-time", "logprob-free"])
-def test_calls_of_a_chat_simulator_are_the_tokens_or_excerpts_that_it_reads(
-    database: Database, simulator: str, calibration: str
-) -> None:
+def test_a_chat_simulator_takes_what_it_then_asks(database: Database, simulator: str, calibration: str) -> None:
+    """One call for each token, or one for each excerpt; those that a calibration is fitted on, too."""
+    asked = order("simulation", "openai:gpt-x", simulator=simulator, calibration=calibration)
     with database.writing() as session:
         neuron = make_neuron(session, make_subject(session))
         # Excerpts of 2, 3, 4, ... tokens, each a text of its own.
         for rank in range(20):
             make_record(session, neuron, rank=rank, tokens=("a",) * (rank + 2), activations=(1.0,) * (rank + 2))
-        explanation = make_explanation(session, neuron)
+        explanation = make_explanation(session, neuron, text="Words for cats.")
         evidence = load_evidence(session, explanation)
         read = [*evidence.top, *evidence.random, *(evidence.calibration if calibration == "linear" else ())]
         assert evidence.calibration
-        n = len(read) if simulator == "logprob-free" else sum(len(one.record.tokens) for one in read)
-        asked = order("simulation", "openai:gpt-x", simulator=simulator, calibration=calibration)
-        assert in_words(session, asked)["Calls"] == f"about {n} to openai:gpt-x"
+        estimate = estimate_scores(session, asked, WORDS, TODAY)
+    chat = AnyNumbers(lambda question: likely({"0": 1.0}, text=_with_numbers(question)))
+    scorer = simulation_scorer(asked.settings, SimulatorCalls(load_pack("default").few_shots, chat=chat))
+    asyncio.run(scorer.score("Words for cats.", evidence, attempt=0))
+    n = len(read) if simulator == "logprob-free" else sum(len(one.record.tokens) for one in read)
+    assert estimate.n_calls == len(chat.asked) == n
+    assert estimate.n_prompt_tokens == sum(WORDS.n_tokens(one) for one in chat.asked)
+    assert estimate.n_answer_tokens == sum(int(str(options["max_tokens"])) for options in chat.options)
+
+
+class AnyNumbers(ScriptedPaidChat):
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
+        return WORDS.n_tokens(messages)
+
+
+def _with_numbers(question: str) -> str:
+    """Every line behind the description, with a number: what a faithful copy looks like."""
+    return "\n".join(f"{line} 0" for line in question.split("\n")[1:])
 
 
 def test_what_is_read_from_within_makes_no_calls(database: Database) -> None:

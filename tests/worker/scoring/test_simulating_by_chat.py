@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.explanations import failures
+from app.explanations.scoring.simulating.examples import TASK
+from app.explanations.scoring.simulating.logprob_free import REPEAT
+from app.explanations.scoring.simulating.one_at_a_time import ONE_TOKEN
+from app.explanations.scoring.simulating.quoting import Unfaithful, quoted, valued_lines, values_of_copy
 from tests.worker.scoring.fakes import FEW_SHOTS, USD_PER_CALL, ScriptedPaidChat, likely, written
 from worker.explaining.chat import CallFailed, Completion
-from worker.scoring.simulating.examples import TASK
-from worker.scoring.simulating.logprob_free import REPEAT, LogprobFree
-from worker.scoring.simulating.one_at_a_time import ONE_TOKEN, UNSUPPORTED, OneAtATime
-from worker.scoring.simulating.quoting import Unfaithful, quoted, valued_lines, values_of_copy
+from worker.scoring.simulating.logprob_free import LogprobFree
+from worker.scoring.simulating.one_at_a_time import UNSUPPORTED, OneAtATime
 from worker.scoring.simulating.simulation import Simulation
 
 EXCERPTS = [("The", " cat", "\n"), (" dog",)]

@@ -9,6 +9,7 @@ import pytest
 
 from app.errors import InvalidInput
 from app.explanations.scoring.settings import ScorerSettings
+from app.explanations.scoring.simulating.examples import Excerpt
 from tests.worker.explaining.tiny_model import tiny_model, tiny_tokenizer
 from tests.worker.scoring.fakes import FEW_SHOTS, ScriptedPaidChat, evidence, likely, scored, written
 from worker.explaining.chat import Completion
@@ -16,7 +17,7 @@ from worker.explaining.local_chat import LocalChat
 from worker.scoring.calls import Spent
 from worker.scoring.scored import Evidence, Result
 from worker.scoring.simulating.scorer import SimulationScorer, SimulatorCalls, simulation_scorer
-from worker.scoring.simulating.simulation import Excerpt, Simulation
+from worker.scoring.simulating.simulation import Simulation
 
 TOP = [scored(11, "a| b| c", 0, 5, 1), scored(12, "d| e", -1, 4)]
 RANDOM = [scored(13, "f| g", 0.5, -0.25)]

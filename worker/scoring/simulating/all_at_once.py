@@ -9,10 +9,11 @@ import numpy as np
 
 from app.explanations import failures
 from app.explanations.methods.prompt import FewShotNeuron
+from app.explanations.scoring.simulating.examples import Excerpt
 from worker.explaining.chat import CallFailed
 from worker.scoring.calls import Spent
 from worker.scoring.simulating.reading import RowReader
-from worker.scoring.simulating.simulation import Excerpt, Simulation
+from worker.scoring.simulating.simulation import Simulation
 from worker.scoring.simulating.tabbed_layout import Row, TabbedLayout
 
 LARGEST_PART_OF_EXAMPLES = 0.6

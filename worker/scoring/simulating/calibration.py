@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.explanations.scoring.correlation import FloatArray, is_constant
-from worker.scoring.simulating.simulation import LARGEST
+from app.explanations.scoring.simulating.examples import LARGEST
 
 CalibrationKind = Literal["none", "linear", "percentile"]
 Float64Array = npt.NDArray[np.float64]

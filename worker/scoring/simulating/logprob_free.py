@@ -1,5 +1,5 @@
 """The simulator that has a chat model repeat every token with a number. It needs no token probabilities, so every
-server will do. Knows no true activation and no database.
+server will do. Knows no true activation, no wording and no database.
 """
 
 from collections.abc import Sequence
@@ -9,23 +9,15 @@ from functools import partial
 import numpy as np
 
 from app.explanations import failures
-from app.explanations.methods.prompt import ChatMessage, FewShotNeuron
+from app.explanations.methods.prompt import FewShotNeuron
+from app.explanations.scoring.simulating.examples import LARGEST, Excerpt
+from app.explanations.scoring.simulating.logprob_free import max_tokens, question, words_before
+from app.explanations.scoring.simulating.quoting import Unfaithful, values_of_copy
 from worker.batches.making import Float32Array
 from worker.explaining.chat import CallFailed, Completion
 from worker.explaining.paid_chat import PaidCompletion
 from worker.scoring.calls import PaidModel, Questions, Spent
-from worker.scoring.simulating.examples import TASK, ExampleNeuron, example_neurons
-from worker.scoring.simulating.quoting import Unfaithful, numbered_lines, valued_lines, values_of_copy
-from worker.scoring.simulating.simulation import LARGEST, Excerpt, Simulation
-
-REPEAT = (
-    " You see a description and a text, one token on each line, numbered and written as a JSON string. Repeat every "
-    "line, from the first to the last, exactly as it is, and write behind it a blank and the token's number, an "
-    "integer from 0 to {largest}. Write nothing else."
-)
-N_EXCERPTS_SHOWN = 1
-ROOM = 1.5
-"""How many times as long as the expected answer an answer may be: others escape tokens at greater length."""
+from worker.scoring.simulating.simulation import Simulation
 
 
 class LogprobFree:
@@ -41,7 +33,7 @@ class LogprobFree:
         seed: int | None = None,
     ):
         self._chat = chat
-        self._beginning = _beginning(few_shots)
+        self._words_before = words_before(few_shots)
         self._temperature, self._top_p, self._seed = temperature, top_p, seed
         self._questions = Questions(chat.n_in_flight)
 
@@ -72,37 +64,15 @@ class LogprobFree:
         return _values(paid.completion, excerpt), spent + Spent.of(paid)
 
     async def _ask(self, text: str, excerpt: Excerpt, attempt: int) -> PaidCompletion:
-        longest = ChatMessage("assistant", "\n".join(valued_lines(excerpt, [LARGEST] * len(excerpt))))
         return await self._chat.complete(
-            (*self._beginning, _question(text, excerpt)),
+            (*self._words_before, question(text, excerpt)),
             sample=0,
             attempt=attempt,
             temperature=self._temperature,
             top_p=self._top_p,
-            max_tokens=int(ROOM * self._chat.count_tokens([longest])),
+            max_tokens=max_tokens(excerpt, self._chat.count_tokens),
             seed=self._seed,
         )
-
-
-def _beginning(few_shots: Sequence[FewShotNeuron]) -> tuple[ChatMessage, ...]:
-    system = ChatMessage("system", (TASK + REPEAT).format(largest=LARGEST))
-    neurons = example_neurons(few_shots, n_excerpts=N_EXCERPTS_SHOWN)
-    return (system, *(message for neuron in neurons for message in _example_messages(neuron)))
-
-
-def _example_messages(neuron: ExampleNeuron) -> list[ChatMessage]:
-    return [
-        message
-        for excerpt in neuron.excerpts
-        for message in (
-            _question(neuron.explanation, excerpt.tokens),
-            ChatMessage("assistant", "\n".join(valued_lines(excerpt.tokens, excerpt.levels))),
-        )
-    ]
-
-
-def _question(text: str, excerpt: Excerpt) -> ChatMessage:
-    return ChatMessage("user", "\n".join([f"Description: {text}", *numbered_lines(excerpt)]))
 
 
 def _values(completion: Completion, excerpt: Excerpt) -> Float32Array:

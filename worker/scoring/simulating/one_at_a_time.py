@@ -1,5 +1,5 @@
 """The simulator that asks a chat model about one token at a time and reads how likely each number is as its answer.
-Knows no true activation and no database.
+Knows no true activation, no wording and no database.
 """
 
 import math
@@ -10,26 +10,19 @@ import numpy as np
 
 from app.explanations import failures
 from app.explanations.methods.prompt import ChatMessage, FewShotNeuron
+from app.explanations.scoring.simulating.examples import LARGEST, Excerpt
+from app.explanations.scoring.simulating.one_at_a_time import MAX_TOKENS, questions, words_before
 from worker.batches.making import Float32Array
 from worker.explaining.chat import CallFailed, Completion
 from worker.explaining.paid_chat import PaidCompletion
 from worker.scoring.calls import PaidModel, Questions, Spent
-from worker.scoring.simulating.examples import TASK, ExampleNeuron, example_neurons
-from worker.scoring.simulating.quoting import quoted
-from worker.scoring.simulating.simulation import LARGEST, Excerpt, Simulation, expected_value
+from worker.scoring.simulating.simulation import Simulation, expected_value
 
 N_TOP_LOGPROBS = 20
 """As many as OpenAI's and vLLM's servers give."""
-MAX_TOKENS = 2
-"""A number; two tokens of it where a tokenizer has none for `10`."""
 TEMPERATURE = 1.0
 """Some servers divide by it before they report probabilities; the model's own are those at 1."""
 UNSUPPORTED = "unsupported: the server returns no token probabilities"
-ONE_TOKEN = (
-    " You see a description, a text up to one of its tokens, and that last token again. Answer with the token's "
-    "number alone, an integer from 0 to {largest}."
-)
-N_EXCERPTS_SHOWN = 3
 
 
 class OneAtATime:
@@ -37,7 +30,7 @@ class OneAtATime:
 
     def __init__(self, chat: PaidModel, few_shots: Sequence[FewShotNeuron], seed: int | None):
         self._chat = chat
-        self._beginning = _beginning(few_shots)
+        self._words_before = words_before(few_shots)
         self._seed = seed
         self._questions = Questions(chat.n_in_flight)
 
@@ -49,27 +42,27 @@ class OneAtATime:
         other answer is worse than another, so those that came before a failure are used again.
         Errors: CallFailed, BatchStopped, BudgetReached.
         """
-        beginnings = [excerpt[: place + 1] for excerpt in excerpts for place in range(len(excerpt))]
+        asked = questions(text, excerpts)
         # The first one alone: whether the server and the model are of any use shows before the others are paid.
         answers: list[PaidCompletion] = []
-        for some in (beginnings[:1], beginnings[1:]):
+        for some in (asked[:1], asked[1:]):
             try:
                 answers += await self._questions.all_answers(
-                    [partial(self._ask, text, shown, attempt) for shown in some]
+                    [partial(self._ask, question, attempt) for question in some]
                 )
             except CallFailed as error:
                 if error.failure != failures.UNSUPPORTED:
                     raise
                 return Simulation(None, UNSUPPORTED, _spent(answers))
-            if (reason := _why_useless(answers, len(beginnings))) is not None:
+            if (reason := _why_useless(answers, len(asked))) is not None:
                 return Simulation(None, reason, _spent(answers))
         values = [expected_value(_weights(answer.completion)) for answer in answers]
         return Simulation(_by_excerpt(values, excerpts), spent=_spent(answers), details={"scale": f"0-{LARGEST}"})
 
-    async def _ask(self, text: str, shown: Excerpt, n_attempts_before: int) -> PaidCompletion:
+    async def _ask(self, question: ChatMessage, n_attempts_before: int) -> PaidCompletion:
         for attempt in range(n_attempts_before + 1):
             answer = await self._chat.complete(
-                (*self._beginning, _question(text, shown)),
+                (*self._words_before, question),
                 sample=0,
                 attempt=attempt,
                 temperature=TEMPERATURE,
@@ -81,30 +74,6 @@ class OneAtATime:
             if answer.completion.top_logprobs is not None:
                 break
         return answer
-
-
-def _beginning(few_shots: Sequence[FewShotNeuron]) -> tuple[ChatMessage, ...]:
-    """What comes before every question: the task, and of each few-shot neuron a token of each of three excerpts."""
-    system = ChatMessage("system", (TASK + ONE_TOKEN).format(largest=LARGEST))
-    neurons = example_neurons(few_shots, n_excerpts=N_EXCERPTS_SHOWN)
-    return (system, *(message for neuron in neurons for message in _example_messages(neuron)))
-
-
-def _example_messages(neuron: ExampleNeuron) -> list[ChatMessage]:
-    messages: list[ChatMessage] = []
-    for index, excerpt in enumerate(neuron.excerpts):
-        # One token that fits, one from the middle and one from the end, most of which do not.
-        peak = excerpt.levels.index(max(excerpt.levels))
-        place = (peak, len(excerpt.tokens) // 2, len(excerpt.tokens) - 1)[index]
-        messages.append(_question(neuron.explanation, excerpt.tokens[: place + 1]))
-        messages.append(ChatMessage("assistant", str(excerpt.levels[place])))
-    return messages
-
-
-def _question(text: str, beginning: Excerpt) -> ChatMessage:
-    """About the last token of an excerpt's beginning; the model sees nothing of what comes after it."""
-    shown = f"Description: {text}\nText: {quoted(''.join(beginning))}\nToken: {quoted(beginning[-1])}"
-    return ChatMessage("user", shown)
 
 
 def _why_useless(answers: Sequence[PaidCompletion], n_tokens: int) -> str | None:

@@ -8,14 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from app.explanations.scoring.simulating.examples import Excerpt
 from worker.batches.making import Float32Array
 from worker.scoring.calls import Spent
-
-LARGEST = 10
-"""Simulators predict on the scale 0-10 that prompts show: 10 is the neuron's largest activation."""
-
-Excerpt = tuple[str, ...]
-"""The texts of an excerpt's tokens."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,14 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.explanations.methods.prompt import FewShotNeuron
-from worker.scoring.simulating.examples import TASK, ExampleExcerpt, ExampleNeuron, example_neurons
-from worker.scoring.simulating.simulation import LARGEST, Excerpt
+from app.explanations.scoring.simulating.examples import (
+    LARGEST,
+    TASK,
+    ExampleExcerpt,
+    ExampleNeuron,
+    Excerpt,
+    example_neurons,
+)
 
 TAB, NEWLINE, UNKNOWN = "\t", "\n", "unknown"
 START, END = "<start>\n", "<end>\n"

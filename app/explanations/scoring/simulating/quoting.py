@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from worker.scoring.simulating.simulation import LARGEST, Excerpt
+from app.explanations.scoring.simulating.examples import LARGEST, Excerpt
 
 _LINE = re.compile(r'(?P<number>\d+) (?P<token>"(?:[^"\\]|\\.)*") (?P<value>\d+)')
 

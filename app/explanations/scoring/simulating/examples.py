@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from app.explanations.methods.prompt import FewShotNeuron
 from app.explanations.texts import as_shown
 from app.neurons.records import LARGEST_DISCRETISED, discretised
-from worker.scoring.simulating.simulation import Excerpt
+
+LARGEST = LARGEST_DISCRETISED
+"""Simulators predict on the scale 0-10 that prompts show: 10 is the neuron's largest activation."""
+
+Excerpt = tuple[str, ...]
+"""The texts of an excerpt's tokens."""
 
 TASK = (
     "A neuron of a language model gives every token of a text a number. A short description says which tokens it is "
@@ -36,7 +41,7 @@ class ExampleNeuron:
 
 
 def example_neurons(
-    few_shots: Sequence[FewShotNeuron], *, n_excerpts: int, largest: int = LARGEST_DISCRETISED
+    few_shots: Sequence[FewShotNeuron], *, n_excerpts: int, largest: int = LARGEST
 ) -> tuple[ExampleNeuron, ...]:
     """The few-shot neurons of a prompt pack as simulators see them.
 
