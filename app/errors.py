@@ -42,6 +42,10 @@ class InvitationRefused(NotAllowed):
     pass
 
 
+class FormExpired(NotAllowed):
+    """A form's token is not the one that this browser's session has now."""
+
+
 class SignInNeeded(NotAllowed):
     http_status = 401
 

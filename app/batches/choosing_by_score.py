@@ -11,6 +11,7 @@ from app.batches.random_neurons import checked_layers, drawn_of_each
 from app.errors import InvalidInput
 from app.explanations.methods import FALSE, REFERENCE
 from app.explanations.models import Explanation, Score
+from app.explanations.scoring.settings import ADACS
 from app.neurons.models import MLP, Neuron, SubjectModel
 from app.neurons.records import Side
 
@@ -22,7 +23,7 @@ IMPORTED = "imported"
 @dataclass(frozen=True)
 class ScoreWanted:
     """What a neuron's score is: the largest value of a metric, by one scorer, over its explanations of one method and
-    side. A puzzle's false explanations never count.
+    side. A puzzle's false explanations never count, and by AdaCS no reference: it would be compared with itself.
 
     method: None takes the reference explanations where the subject has scores of any, else those of every method.
     scorer: empty takes `imported` where there is such a score, else the only scorer there is.
@@ -127,7 +128,7 @@ def scored(subject: SubjectModel, score: ScoreWanted) -> sa.Select[int, int, flo
             Neuron.subject_id == subject.id,
             Neuron.site == MLP,
             Explanation.side == score.side,
-            Explanation.method != FALSE,
+            Explanation.method.not_in((FALSE, REFERENCE) if score.metric == ADACS else (FALSE,)),
             Score.metric == score.metric,
             Score.value.is_not(None),
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.orm import Session
 
+from app.batches.choosing import SavedSet
 from app.database import utc_now
 from app.errors import InvalidInput
 from app.explanations.explainers import NO_EXPLAINER
@@ -46,6 +47,7 @@ def create(
     spread: Annotated[int | None, typer.Option(help="Neurons to draw in all, spread evenly over the layers.")] = None,
     layers: Annotated[str, typer.Option(help="Layers to draw from, e.g. 0-23 or 0,5,7; default all.")] = "",
     neurons: Annotated[Path | None, typer.Option(help="CSV with the columns layer,neuron, instead.")] = None,
+    neuron_set: Annotated[str | None, typer.Option(help="Name of a saved set, instead.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     instructions: Annotated[Path | None, typer.Option(help="File with what raters are asked to do.")] = None,
     consent: Annotated[Path | None, typer.Option(help="File with what raters agree to first.")] = None,
@@ -95,7 +97,7 @@ def create(
             title=title,
             subject_name=subject,
             conditions=list(dict.fromkeys(_condition(name, by) for by in explainer for name in method)),
-            neurons=_neuron_set(per_layer, spread, layers, neurons),
+            neurons=_neuron_set(per_layer, spread, layers, neurons, neuron_set),
             seed=seed,
             instructions=None if instructions is None else _read(instructions),
             protocol=wanted,
@@ -217,9 +219,13 @@ def _condition(method: str, explainer: str) -> tuple[str, str]:
     return (method, str(NO_EXPLAINER) if method == TOKENS else explainer)
 
 
-def _neuron_set(per_layer: int | None, spread: int | None, layers: str, csv: Path | None) -> NeuronSet:
-    if sum(each is not None for each in (per_layer, spread, csv)) != 1:
-        raise InvalidInput("say one of --per-layer N, --spread N and --neurons FILE.csv")
+def _neuron_set(
+    per_layer: int | None, spread: int | None, layers: str, csv: Path | None, saved: str | None
+) -> NeuronSet:
+    if sum(each is not None for each in (per_layer, spread, csv, saved)) != 1:
+        raise InvalidInput("say one of --per-layer N, --spread N, --neurons FILE.csv and --neuron-set NAME")
+    if saved is not None:
+        return SavedSet(saved)
     if csv is not None:
         return read_csv(csv)
     return PerLayer(per_layer, layer_numbers(layers)) if per_layer is not None else _spread(spread or 0, layers)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.datastructures import FormData, UploadFile
 
+from app.batches.choosing import SavedSet
 from app.errors import InvalidInput
 from app.neurons.lists import ListedNeurons, layer_numbers, whole_number
 from app.studies.conditions import parse_condition
@@ -33,8 +34,8 @@ class NewStudyForm:
     """The form of a new study as typed, so that it can be shown again beside what was wrong with it.
 
     conditions: each as "method@explainer".
-    neuron_choice: "spread", "per_layer" or "listed". n_neurons: of a spread choice, a number.
-    n_per_layer: a number. layers: "0-11, 14", or nothing for all layers. seed: a number.
+    neuron_choice: "spread", "per_layer", "listed" or "saved". n_neurons: of a spread choice, a number.
+    n_per_layer: a number. layers: "0-11, 14", or nothing for all layers. seed: a number. saved_set: a name.
     csv_name, csv_text: the list of neurons, uploaded or pasted. csv_problem: why an uploaded file could not be read.
     is_trial: only say what the study would be, make none.
     """
@@ -50,6 +51,7 @@ class NewStudyForm:
     csv_name: str = "pasted list"
     csv_text: str = ""
     csv_problem: str = ""
+    saved_set: str = ""
     seed: str = "1"
     instructions: str = ""
     protocol_form: ProtocolForm = field(default_factory=lambda: protocol_form(Protocol()))
@@ -73,6 +75,10 @@ class NewStudyForm:
                     "csv_text", "the list of neurons is empty; upload or paste a CSV with the columns layer,neuron"
                 )
             return ListedNeurons(self.csv_name, self.csv_text)
+        if self.neuron_choice == "saved":
+            if not self.saved_set:
+                raise WrongField("saved_set", "no saved set is chosen; expected the name of one")
+            return SavedSet(self.saved_set)
         if self.neuron_choice == "spread":
             return Stratified(_number("n_neurons", self.n_neurons, "number of neurons", 1, 100_000), self._layers())
         n = _number("n_per_layer", self.n_per_layer, "neurons per layer", 1, 10_000)
@@ -94,7 +100,8 @@ def _number(name: str, text: str, label: str, smallest: int, largest: int) -> in
 
 async def new_study_form(form: SentForm) -> NewStudyForm:
     """The sent form. An uploaded file wins over pasted text."""
-    names = ("title", "slug", "subject", "neuron_choice", "n_neurons", "n_per_layer", "layers", "seed", "instructions")
+    of_neurons = ("neuron_choice", "n_neurons", "n_per_layer", "layers", "saved_set", "seed")
+    names = ("title", "slug", "subject", "instructions", *of_neurons)
     return NewStudyForm(
         conditions=_texts(form, "conditions"),
         protocol_form=sent_protocol({name: _texts(form, name) for name in form}),

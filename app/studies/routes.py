@@ -12,7 +12,7 @@ from app.database import utc_now
 from app.errors import NeuronJuryError
 from app.studies import lifecycle, queries
 from app.studies.drafting import routes as draft_routes
-from app.studies.drafting.choices import condition_choices, subject_names
+from app.studies.drafting.choices import condition_choices, saved_set_names, subject_names
 from app.studies.drafting.design_file import import_design, is_same_design
 from app.studies.drafting.design_format import read_design
 from app.studies.drafting.lint import waived_neurons
@@ -82,7 +82,8 @@ def _new_study_page(
         form = replace(form, subject=subjects[0] if subjects else "")
     wrong_field = error.field if isinstance(error, WrongField) else None
     problem = None if error is None else str(error)
-    return NewStudyPage(subjects, condition_choices(session, form.subject), form, plan, problem, wrong_field)
+    choices, sets = condition_choices(session, form.subject), saved_set_names(session, form.subject)
+    return NewStudyPage(subjects, choices, sets, form, plan, problem, wrong_field)
 
 
 @studies.get("/import")

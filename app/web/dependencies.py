@@ -84,7 +84,7 @@ def keep_raters_in_their_rooms(request: Request, visitor: CurrentVisitor) -> Non
 
 
 async def check_form_token(request: Request, visitor: CurrentVisitor) -> None:
-    """For every route of the site: an unsafe request carries the token of this browser's forms. Errors: NotAllowed."""
+    """For every route of the site: an unsafe request carries the token of this browser's forms. Errors: FormExpired."""
     if request.method not in SAFE_METHODS:
         await form_tokens.check_form_token(request, visitor)
 

@@ -9,9 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import NeuronJuryError, SignInNeeded
+from app.errors import FormExpired, NeuronJuryError, SignInNeeded
 from app.web.error_pages import error_response, wants_json
-from app.web.security import add_security_headers
+from app.web.security import AGAIN, add_security_headers, is_entrance
 from app.web.templating import redirect
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ def on_known_error(request: Request, error: Exception) -> Response:
     status = error.http_status if isinstance(error, NeuronJuryError) else 500
     if isinstance(error, SignInNeeded) and request.method == "GET" and not wants_json(request):
         return redirect(f"/login?next={quote(_local_address(request))}")
+    if isinstance(error, FormExpired) and is_entrance(request.url.path) and getattr(request.state, "visitor", None):
+        # The first of two clicks has let them in already, and nothing is left to do for the second.
+        return redirect(f"{request.url.path}?{AGAIN}=1")
     return error_response(request, status, _as_sentence(str(error)))
 
 

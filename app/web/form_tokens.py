@@ -11,7 +11,7 @@ import secrets
 
 from fastapi import Request
 
-from app.errors import NotAllowed
+from app.errors import FormExpired
 from app.web.cookies import FORM_COOKIE
 from app.web.visitors import Visitor
 
@@ -28,14 +28,14 @@ def anonymous_form_token(signing_key: bytes, form_cookie: str) -> str:
 
 
 async def check_form_token(request: Request, visitor: Visitor | None) -> None:
-    """Refuses a form that this site did not give to this browser. Errors: NotAllowed."""
+    """Refuses a form that this site did not give to this browser. Errors: FormExpired."""
     expected = _expected_token(request, visitor)
     # Read whole even where the header brings the token: the route's transaction begins after this, and must not stand
     # open, on SQLite with the one write lock, while a slow browser is still sending.
     form = await request.form()
     sent = request.headers.get(HEADER) or form.get(FIELD)
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), expected.encode()):
-        raise NotAllowed(
+        raise FormExpired(
             "This form has expired, perhaps because you signed in or out since. Open the page again and retry."
         )
 

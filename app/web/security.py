@@ -1,6 +1,7 @@
 """What keeps browsers safe, in pure ASGI: response headers, a bound on request sizes, no unsafe request from another
 site."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from python_multipart.multipart import parse_options_header
@@ -20,6 +21,11 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 ROOMS_OF_RATERS = ("/r", "/join", "/rate", "/static", "/healthz")
 """The only paths, and those below them, that a rater's browser may visit. Nothing else decides this."""
 
+ENTRANCES = ("/r", "/join", "/login")
+"""The paths, and those below them, whose forms let somebody in: a second click comes with the first one's session."""
+AGAIN = "again"
+"""In the query of an entrance: whoever comes is inside already, by a first click."""
+
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -36,7 +42,15 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 def is_room_of_raters(path: str) -> bool:
-    return any(path == room or path.startswith(room + "/") for room in ROOMS_OF_RATERS)
+    return _is_below(path, ROOMS_OF_RATERS)
+
+
+def is_entrance(path: str) -> bool:
+    return _is_below(path, ENTRANCES)
+
+
+def _is_below(path: str, rooms: Sequence[str]) -> bool:
+    return any(path == room or path.startswith(room + "/") for room in rooms)
 
 
 def security_headers(settings: Settings) -> dict[str, str]:

@@ -151,11 +151,22 @@ def test_scores_of_one_scorer_alone_count(database: Database) -> None:
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1))) == [(0, 3)], "imported before others"
 
 
+def test_a_reference_that_is_compared_with_itself_does_not_count(database: Database) -> None:
+    with database.writing() as session:
+        ids = make_neurons(session)
+        score(session, ids[0, 0], 1.0, REFERENCE, metric="adacs")
+        with pytest.raises(InvalidInput, match="no explanation of toy has a adacs score"):
+            chosen_neurons(session, "toy", TopNeurons(1, metric="adacs"))
+        for index, value in ((1, 0.7), (2, 0.8)):
+            score(session, ids[0, index], value, "hs", metric="adacs")
+        assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, metric="adacs"))) == [(0, 2)]
+
+
 def test_other_metrics_sides_and_subjects_do_not_count(database: Database) -> None:
     with database.writing() as session:
         ids = make_neurons(session)
         others = make_neurons(session, "other")
-        score(session, ids[0, 1], 0.9, metric="adacs")
+        score(session, ids[0, 1], 0.9, "hs", metric="adacs")
         score(session, ids[0, 2], 0.8, side="negative")
         score(session, others[0, 3], 0.7)
         with pytest.raises(InvalidInput, match="no explanation of toy has a simulation score; score or import some"):

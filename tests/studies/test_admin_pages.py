@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from app.database import Database
+from app.neurons.models import Neuron
+from app.neurons.sets import save_set
 from app.studies.audit import audit_lines
 from app.studies.models import Rater, Study, StudyNeuron
 from app.studies.protocol import Protocol
@@ -122,6 +124,20 @@ def test_a_study_is_made_of_listed_neurons(database: Database, admin_client: Tes
         assert sorted((each.neuron.layer, each.neuron.index) for each in neurons) == [(0, 1), (1, 0)]
 
 
+def test_a_study_is_made_of_a_saved_set_where_there_is_one(database: Database, admin_client: TestClient) -> None:
+    explained_subject(database)
+    assert 'value="saved"' not in admin_client.get("/studies/new").text
+    with database.writing() as session:
+        neuron = session.scalars(sa.select(Neuron).where(Neuron.layer == 1, Neuron.index == 0)).one()
+        save_set(session, neuron.subject, "kept", [neuron.id], {})
+    form = admin_client.get("/studies/new")
+    sent = {"title": "Saved", "slug": "saved", "conditions": CONDITIONS, "neuron_choice": "saved"}
+    assert submit(admin_client, form, **sent, saved_set="kept").status_code == 303
+    assert "Chosen saved set Name kept" in text_of(admin_client.get("/studies/saved"))
+    with database.reading() as session:
+        assert [each.neuron_id for each in session.scalars(sa.select(StudyNeuron))] == [neuron.id]
+
+
 REFUSED = [
     ({"slug": "No Slug"}, 400, "slug 'No Slug'; expected"),
     ({"slug": "taken"}, 409, "there is a study 'taken' already"),
@@ -137,6 +153,7 @@ REFUSED = [
     ({"completion_url": "http://x.org"}, 400, "completion address 'http://x.org'; expected one that begins with"),
     ({"layers": "0-"}, 400, "layers has '0-'; expected numbers and ranges such as 0-11, 14"),
     ({"seed": "x"}, 400, "seed is 'x'; expected a whole number from 0 to"),
+    ({"neuron_choice": "saved"}, 400, "no saved set is chosen; expected the name of one"),
     ({"neuron_choice": "listed"}, 400, "the list of neurons is empty"),
     ({"neuron_choice": "listed", "csv_text": "layer,neuron\n0,zero\n"}, 400, "pasted list, line 2"),
 ]

@@ -113,9 +113,10 @@ def test_a_file_that_is_no_protocol_makes_no_study(
         assert session.scalars(sa.select(Study)).all() == []
 
 
-@pytest.mark.parametrize("choice", [(), ("--per-layer", "1", "--spread", "1")])
+@pytest.mark.parametrize("choice", [(), ("--per-layer", "1", "--spread", "1"), ("--neuron-set", "x", "--spread", "1")])
 def test_the_neurons_are_chosen_in_one_way(installed: Database, choice: tuple[str, ...]) -> None:
-    with pytest.raises(InvalidInput, match=r"say one of --per-layer N, --spread N and --neurons FILE.csv"):
+    ways = "--per-layer N, --spread N, --neurons FILE.csv and --neuron-set NAME"
+    with pytest.raises(InvalidInput, match=f"say one of {ways}"):
         run(*CREATE, *choice)
 
 

@@ -4,6 +4,7 @@ import html
 import re
 from urllib.parse import urlencode
 
+import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
@@ -42,6 +43,32 @@ def test_whoever_comes_back_reads_how_far_they_are(database: Database, client: T
     assert str(follow(client, submit(client, welcome)).url).endswith("/rate/review")
 
 
+@pytest.mark.parametrize("link", ["invitation", "joining"])
+def test_a_second_click_that_the_first_has_overtaken_is_let_in_too(
+    database: Database, client: TestClient, link: str
+) -> None:
+    """The form was made for a browser nobody was signed in on; the first click's answer has changed that."""
+    study = start_study(database)
+    # The second link comes to a browser in which somebody is a rater already.
+    for address in study.links if link == "invitation" else [joining_link(database, study)]:
+        welcome = client.get(address)
+        first, second = (submit(client, welcome) for _ in range(2))
+        assert (first.status_code, first.headers["location"]) == (303, "/rate")
+        assert second.status_code == 303
+        session = client.cookies[SESSION_COOKIE]
+        assert str(follow(client, second).url) == str(follow(client, first).url)
+        assert client.cookies[SESSION_COOKIE] == session
+
+
+def test_an_old_form_of_another_invitation_lets_nobody_in(database: Database, client: TestClient) -> None:
+    study = start_study(database)
+    old = client.get(study.links[1])
+    enter(client, study.links[0])
+    again = follow(client, submit(client, old))
+    assert "You are invited to judge" in words(again)
+    assert str(follow(client, submit(client, again)).url).endswith("/rate/instructions")
+
+
 def test_what_a_recruiting_site_adds_to_the_link_is_kept_once(database: Database, client: TestClient) -> None:
     study = start_study(database)
     welcome = client.get(study.links[0], params=IDS)
@@ -78,7 +105,7 @@ def test_who_joins_without_a_name_gets_one_that_a_double_click_repeats(database:
     sent = form_of(welcome).values
     assert re.fullmatch(r"joined-[0-9a-f]{32}", sent["PROLIFIC_PID"])
     assert submit(client, welcome).status_code == 303
-    assert client.post(link, data=sent).status_code == 403, "the session has begun, the form is of the time before"
+    assert str(follow(client, client.post(link, data=sent)).url).endswith("/rate/instructions")
     assert joined(database) == [(3, sent["PROLIFIC_PID"])]
     assert client.get(link).headers["location"] == "/rate", "this browser is the rater's already"
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.batches.choosing import SavedSet
 from app.errors import InvalidInput
 from app.neurons.lists import ListedNeurons
 from app.studies.drafting.neuron_sets import PerLayer, Stratified
@@ -10,12 +11,13 @@ from app.studies.forms import ImportForm, InviteForm, NewStudyForm
 from app.studies.protocol import CROSSED, Protocol
 
 
-def test_the_neurons_are_drawn_per_layer_or_listed() -> None:
+def test_the_neurons_are_drawn_per_layer_or_listed_or_saved() -> None:
     assert NewStudyForm(neuron_choice="per_layer", n_per_layer="2", layers="0-1").neuron_set() == PerLayer(2, (0, 1))
     assert NewStudyForm(neuron_choice="per_layer", n_per_layer="2").neuron_set() == PerLayer(2, None)
     assert NewStudyForm(n_neurons="24", layers="3").neuron_set() == Stratified(24, (3,))
     listed = NewStudyForm(neuron_choice="listed", csv_name="mine.csv", csv_text="layer,neuron\n0,1\n")
     assert listed.neuron_set() == ListedNeurons("mine.csv", "layer,neuron\n0,1\n")
+    assert NewStudyForm(neuron_choice="saved", saved_set="mine").neuron_set() == SavedSet("mine")
 
 
 def test_an_empty_list_of_neurons_is_refused() -> None:

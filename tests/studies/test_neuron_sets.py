@@ -6,11 +6,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.choosing import SavedSet
 from app.database import Database
-from app.errors import InvalidInput
+from app.errors import InvalidInput, UnknownName
 from app.explanations.models import Explanation
 from app.neurons.lists import ListedNeurons
-from app.neurons.models import SubjectModel
+from app.neurons.models import Neuron, SubjectModel
+from app.neurons.sets import save_set
 from app.studies.drafting.neuron_sets import (
     NeuronSet,
     PerLayer,
@@ -181,7 +183,39 @@ def test_a_file_that_lists_no_neurons_is_refused(database: Database, text: str, 
     assert str(refused.value) == reason
 
 
+def save(session: Session, subject: SubjectModel, *places: tuple[int, int]) -> None:
+    here = {(neuron.layer, neuron.index): neuron.id for neuron in session.scalars(sa.select(Neuron))}
+    save_set(session, subject, "mine", [here[place] for place in places], {"in_words": "by hand"})
+
+
+def test_a_saved_set_is_taken_whole(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_wide_subject(session, n_per_layer=3)
+        save(session, subject, (1, 1), (0, 2), (1, 0))
+        assert places(session, subject, SavedSet(" mine")) == [(0, 2), (1, 0), (1, 1)]
+        with pytest.raises(UnknownName, match="there is no neuron set 'other' of 'wide'; saved are: mine"):
+            places(session, subject, SavedSet("other"))
+
+
+def test_a_saved_set_with_a_neuron_that_lacks_a_description_is_refused_and_an_empty_one(database: Database) -> None:
+    with database.writing() as session:
+        subject = make_wide_subject(session, n_per_layer=3)
+        save(session, subject, (0, 0), (1, 2))
+        lacking = "neuron set 'mine': neuron 1:2 has no explanation by avhs@local:toy"
+        with pytest.raises(InvalidInput, match=f"^{lacking}$"):
+            places(session, subject, SavedSet("mine"))
+        save_set(session, subject, "empty", [], {})
+        with pytest.raises(InvalidInput, match="neuron set 'empty': no neuron is in it"):
+            places(session, subject, SavedSet("empty"))
+
+
 def test_the_choice_is_described_for_people() -> None:
+    assert described_choice(SavedSet("mine"), 3, 9) == {
+        "kind": "saved set",
+        "name": "mine",
+        "n_neurons": 3,
+        "seed": 9,
+    }
     assert described_choice(PerLayer(2, layers=(0, 3)), 4, 9) == {
         "kind": "per layer",
         "n_per_layer": 2,

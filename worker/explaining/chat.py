@@ -19,7 +19,8 @@ class CallFailed(NeuronJuryError):
 
 
 class ServerRefuses(Unavailable):
-    """A server that would refuse every further call, too: a wrong key, a used-up account. The message is for people."""
+    """A server that would refuse every further call, too: a wrong key, a used-up account, many failures in a row. The
+    message is for people."""
 
 
 still_wanted: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("still_wanted", default=None)

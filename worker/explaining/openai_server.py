@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -39,6 +40,10 @@ CLIENT_WAITS_UP_TO = 50.0
 """Seconds of Retry-After that every version of the client waits itself; when told to wait longer, some give up."""
 LONGEST_WAIT = 3600.0
 """Seconds of Retry-After that are waited for at all; a call that is told to wait longer fails."""
+MOST_IN_VAIN = 10
+"""Calls one after the other, each with all its tries, that a model's server answers with nothing but errors. Further
+ones would most likely end the same way: whoever pays is asked first."""
+_IN_VAIN = (failures.CONNECTION, failures.RATE_LIMIT, failures.REJECTED)
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
 for _library in ("httpcore", "httpcore2"):
     # At level DEBUG they write every header they send, and with it the key.
@@ -78,9 +83,14 @@ class OpenAIServer:
         self._take = take or blocks_of_this_process()
         self._shared: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
         self._refused: dict[str, RefusedSettings] = {}
+        self._n_in_vain: Counter[str] = Counter()
 
     def client(self, settings: CallSettings) -> openai.AsyncOpenAI:
-        """A client with its own connections, to be closed by whoever asked for it."""
+        """A client with its own connections, to be closed by whoever asked for it.
+
+        A batch that begins, or goes on, gives the server its chance anew.
+        """
+        self._n_in_vain.clear()
         return openai.AsyncOpenAI(
             api_key=self._key,
             base_url=self.url,
@@ -103,11 +113,20 @@ class OpenAIServer:
             yield
         except openai.OpenAIError as error:
             why = _why_all_are_refused(error)
+            failed = self.call_failed(error)
+            if why is None and self._n_failed_in_a_row(model, failed) >= MOST_IN_VAIN:
+                why = f"has failed {MOST_IN_VAIN} calls in a row"
             if why is not None:
-                raise ServerRefuses(f"the server at {self.url} {why}: {self._said(error)}") from error
-            raise self.call_failed(error) from error
+                raise ServerRefuses(f"the server at {self.url} {why}: {failed.detail}") from error
+            raise failed from error
+        else:
+            self._n_in_vain[model] = 0
         finally:
             _asked.reset(token)
+
+    def _n_failed_in_a_row(self, model: str, failed: CallFailed) -> int:
+        self._n_in_vain[model] = self._n_in_vain[model] + 1 if failed.failure in _IN_VAIN else 0
+        return self._n_in_vain[model]
 
     def count_used(self, model: str, settings: CallSettings, estimated: int, used: int) -> None:
         """Mends a turn that was taken with an estimate of its tokens."""

@@ -1,4 +1,5 @@
-"""What a new study can choose from: recorded subject models, and the conditions that have described them."""
+"""What a new study can choose from: recorded subject models, their saved sets of neurons, and the conditions that have
+described them."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.batches.models import Batch
 from app.explanations.methods import METHOD_TITLES, method_title
 from app.explanations.models import DONE, Explanation
-from app.neurons.models import Neuron, SubjectModel
+from app.neurons.models import Neuron, NeuronSet, SubjectModel
 from app.studies.models import Condition, Study
 
 
@@ -24,6 +25,11 @@ class ConditionChoice:
 
 def subject_names(session: Session) -> tuple[str, ...]:
     return tuple(session.scalars(sa.select(SubjectModel.name).order_by(SubjectModel.name)))
+
+
+def saved_set_names(session: Session, subject_name: str) -> tuple[str, ...]:
+    names = sa.select(NeuronSet.name).join(SubjectModel, SubjectModel.id == NeuronSet.subject_id)
+    return tuple(session.scalars(names.where(SubjectModel.name == subject_name).order_by(NeuronSet.name)))
 
 
 def condition_choices(session: Session, subject_name: str) -> tuple[ConditionChoice, ...]:

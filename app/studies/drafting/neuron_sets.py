@@ -1,4 +1,4 @@
-"""Which neurons a study is about: so many per layer or in all, drawn with a seed, or those of a CSV."""
+"""Which neurons a study is about: so many per layer or in all, drawn with a seed, those of a CSV, or a saved set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.batches.choosing import SavedSet
 from app.errors import InvalidInput, UnknownName
 from app.explanations.models import DONE, Explanation
-from app.neurons.lists import ListedNeurons, listed_neurons
+from app.neurons.lists import ListedNeurons, first_reasons, listed_neurons
 from app.neurons.models import MLP, Neuron, SubjectModel
 from app.neurons.reading import subject_named
+from app.neurons.sets import set_members
 from app.studies.conditions import Conditions, condition_name
 from app.studies.dealing.design import keyed_permutation
 from app.studies.drafting.spreading import evenly_spread
@@ -34,17 +36,22 @@ class Stratified:
     layers: tuple[int, ...] | None = None
 
 
-NeuronSet = PerLayer | Stratified | ListedNeurons
+NeuronSet = PerLayer | Stratified | ListedNeurons | SavedSet
 
 
 def chosen_neurons(
     session: Session, subject: SubjectModel, conditions: Conditions, neurons: NeuronSet, seed: int
 ) -> list[Neuron]:
-    """The neurons of the set, by layer and index. Errors: InvalidInput, which says what is missing where."""
+    """The neurons of the set, by layer and index.
+
+    Errors: InvalidInput, which says what is missing where; UnknownName for a set that is not saved.
+    """
     if isinstance(neurons, PerLayer):
         chosen = _drawn(session, subject, conditions, neurons, seed)
     elif isinstance(neurons, Stratified):
         chosen = _spread(session, subject, conditions, neurons, seed)
+    elif isinstance(neurons, SavedSet):
+        chosen = _saved(session, subject, conditions, neurons)
     else:
         chosen = listed_neurons(session, subject, neurons, partial(_objection, session, conditions))
     return sorted(chosen, key=lambda neuron: (neuron.layer, neuron.index))
@@ -54,6 +61,8 @@ def described_choice(neurons: NeuronSet, n: int, seed: int) -> dict[str, Any]:
     """How the n neurons were chosen, for people to read."""
     if isinstance(neurons, ListedNeurons):
         return {"kind": "csv", "file": neurons.file_name, "n_neurons": n, "seed": seed}
+    if isinstance(neurons, SavedSet):
+        return {"kind": "saved set", "name": neurons.name.strip(), "n_neurons": n, "seed": seed}
     layers = "all" if neurons.layers is None else list(neurons.layers)
     if isinstance(neurons, Stratified):
         return {"kind": "spread over the layers", "layers": layers, "n_neurons": n, "seed": seed}
@@ -139,6 +148,14 @@ def _spread(
         taken = evenly_spread(str(seed).encode(), n, len(layers), "draw", turn)
         chosen += [by_layer[layers[place]][turn] for place in taken]
     return chosen
+
+
+def _saved(session: Session, subject: SubjectModel, conditions: Conditions, neurons: SavedSet) -> list[Neuron]:
+    members = [session.get_one(Neuron, neuron_id) for neuron_id in set_members(session, subject.name, neurons.name)]
+    objections = [reason for neuron in members if (reason := _objection(session, conditions, neuron)) is not None]
+    if objections or not members:
+        raise InvalidInput(f"neuron set {neurons.name.strip()!r}: {first_reasons(objections) or 'no neuron is in it'}")
+    return members
 
 
 def _shuffled(

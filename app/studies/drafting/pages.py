@@ -68,6 +68,7 @@ class NewStudyPage(PageContext):
 
     subjects: names of the recorded subject models.
     choices: the conditions for which the chosen subject has explanations.
+    saved_sets: names of its saved sets of neurons.
     form: what is filled in; after a refusal, what was sent.
     plan: what the study would be, where that was asked for.
     problem: why the form was refused, or None.
@@ -77,6 +78,7 @@ class NewStudyPage(PageContext):
     template: ClassVar[str] = "studies/new.html"
     subjects: tuple[str, ...]
     choices: tuple[ConditionChoice, ...]
+    saved_sets: tuple[str, ...]
     form: NewStudyForm
     plan: PlanView | None
     problem: str | None

@@ -20,6 +20,7 @@ from app.studies.running.seeing import accounts_of, barred_account
 from app.web.cookies import session_cookie, set_session_cookie
 from app.web.dependencies import CurrentVisitor, SessionDep, SettingsDep
 from app.web.limiting import check_limit
+from app.web.security import AGAIN
 from app.web.templating import page, redirect
 from app.web.visitors import Visitor
 
@@ -53,6 +54,8 @@ IdsInForm = Annotated[ExternalIds, Depends(_ids_in_form)]
 def welcome(code: str, request: Request, visitor: CurrentVisitor, session: SessionDep, ids: IdsInLink) -> Response:
     check_limit(request, "invitation")
     rater = redeem_invitation(session, code, utc_now())
+    if AGAIN in request.query_params and visitor is not None and visitor.rater_id == rater.id:
+        return redirect("/rate")
     return _welcome(request, session, visitor, rater.study, rater, ids)
 
 

@@ -10,14 +10,15 @@ import pytest
 
 from app.batches.spending import BatchStopped
 from app.errors import Unavailable
+from app.explanations import failures
 from app.explanations.explainers import CallSettings
 from app.explanations.methods.prompt import ChatMessage
 from tests.fake_openai_server import DROPPED, FakeOpenAI, Reply, completion_reply, error_reply
 from worker.explaining import openai_server
-from worker.explaining.chat import Completion, still_wanted
+from worker.explaining.chat import CallFailed, Completion, ServerRefuses, still_wanted
 from worker.explaining.chat_models import ChatModels
 from worker.explaining.openai_chat import OpenAIChat
-from worker.explaining.openai_server import OpenAIServer, retry_after, server_url
+from worker.explaining.openai_server import MOST_IN_VAIN, OpenAIServer, retry_after, server_url
 
 MESSAGES = (ChatMessage("user", "Neuron 4"),)
 KEY = "sk-a-key-0123456789"
@@ -133,6 +134,57 @@ def test_a_call_is_not_tried_again_for_a_batch_that_stopped_meanwhile() -> None:
     with FakeOpenAI(LIMITED, GOOD).serving() as fake, pytest.raises(BatchStopped):
         asyncio.run(ask())
     assert len(fake.chats) == 1
+
+
+def outcomes(fake: FakeOpenAI, models: Sequence[str]) -> list[str]:
+    """What came of one call after the other, each of its model."""
+
+    async def ask() -> list[str]:
+        settings = CallSettings(base_url=fake.base_url, n_retries=0)
+        server = OpenAIServer(settings)
+        chats = {model: OpenAIChat(model, settings, server) for model in dict.fromkeys(models)}
+        found = [await outcome(chats[model]) for model in models]
+        again = OpenAIChat(models[0], settings, server)
+        found.append(await outcome(again))
+        for chat in (*chats.values(), again):
+            await chat.close()
+        return found
+
+    async def outcome(chat: OpenAIChat) -> str:
+        try:
+            return (await complete(chat)).text
+        except (CallFailed, ServerRefuses) as error:
+            return str(error) if isinstance(error, ServerRefuses) else error.failure
+
+    with fake.serving():
+        return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (DROPPED, failures.CONNECTION),
+        (error_reply(503, "overloaded", "busy"), failures.CONNECTION),
+        (error_reply(429, "rate_limit_exceeded", "slow down"), failures.RATE_LIMIT),
+        (error_reply(404, "model_not_found", "no gpt-x"), failures.REJECTED),
+    ],
+)
+def test_a_server_that_fails_call_after_call_is_asked_no_more_until_a_batch_goes_on(reply: Reply, failure: str) -> None:
+    found = outcomes(FakeOpenAI(reply), ["gpt-x"] * (MOST_IN_VAIN + 1))
+    assert found[: MOST_IN_VAIN - 1] == [failure] * (MOST_IN_VAIN - 1)
+    assert all("/v1 has failed 10 calls in a row: " in one for one in found[MOST_IN_VAIN - 1 : -1])
+    assert found[-1] == failure
+
+
+def test_failures_with_answers_between_them_or_of_several_models_are_each_their_own() -> None:
+    busy = [error_reply(503, "overloaded", "busy")] * (MOST_IN_VAIN - 1)
+    too_long = error_reply(400, "context_length_exceeded", "too many tokens")
+    assert set(outcomes(FakeOpenAI(*busy, GOOD, *busy, too_long, busy[0]), ["gpt-x"] * 2 * MOST_IN_VAIN)) == {
+        failures.CONNECTION,
+        failures.TOO_LONG,
+        "words",
+    }
+    assert set(outcomes(FakeOpenAI(*busy * 2), ["gpt-x", "gpt-y"] * (MOST_IN_VAIN - 1))) == {failures.CONNECTION}
 
 
 @pytest.mark.parametrize(
