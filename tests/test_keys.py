@@ -24,6 +24,8 @@ from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply, embedd
 from tests.forms import submit
 from tests.worker.recording.worker_process import environment_of, new_installation
 
+pytestmark = pytest.mark.long
+
 KEY = "sk-planted-0123456789abcdef"
 ORDER = ("explain", "--subject", "toy", "--per-layer", "1", "--explainer", "openai:fake")
 METHODS = [word for method in ("original", "summary", "highlight", "hs") for word in ("--method", method)]

@@ -23,7 +23,7 @@ IMPORTED = "imported"
 @dataclass(frozen=True)
 class ScoreWanted:
     """What a neuron's score is: the largest value of a metric, by one scorer, over its explanations of one method and
-    side. A puzzle's false explanations never count, and by AdaCS no reference: it would be compared with itself.
+    side. A puzzle's false explanations never count, and by AdaCS no reference, for it is what others are compared with.
 
     method: None takes the reference explanations where the subject has scores of any, else those of every method.
     scorer: empty takes `imported` where there is such a score, else the only scorer there is.
@@ -97,12 +97,18 @@ def settled(session: Session, subject: SubjectModel, score: ScoreWanted) -> Scor
     if not scorers:
         by = f" by {score.scorer}" if score.scorer else ""
         raise InvalidInput(
-            f"no explanation{of_method} of {subject.name} has a {score.metric} score{by}; score or import some first"
+            f"no explanation{of_method} of {subject.name} has any {score.metric} score{by}{_further(score)}"
         )
     if len(scorers) > 1 and IMPORTED not in scorers:
         names = ", ".join(scorers)
         raise InvalidInput(f"{subject.name} has {score.metric} scores by {names}; expected one of these scorers")
     return replace(score, method=method, scorer=IMPORTED if IMPORTED in scorers else next(iter(scorers)))
+
+
+def _further(score: ScoreWanted) -> str:
+    if score.metric == ADACS and score.method == REFERENCE:
+        return " that counts: references are what the others are compared with; expected another method"
+    return "; score or import some first"
 
 
 def scorers_of(session: Session, subject: SubjectModel, score: ScoreWanted) -> tuple[str | None, dict[str, int]]:

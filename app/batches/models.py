@@ -91,7 +91,7 @@ class CallReservation(Base):
 
     batch_id: Mapped[int] = mapped_column(sa.ForeignKey("batch.id"), primary_key=True)
     key: Mapped[bytes] = mapped_column(primary_key=True)
-    """Of the PaidCall that it will become."""
+    """Of the PaidCall that it will become, where answers are kept."""
     usd: Mapped[float]
     tokens: Mapped[int] = mapped_column(sa.BigInteger)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -114,7 +114,7 @@ def _calls(
 ) -> list[Asked]:
     if settings.metric == ADACS:
         return [call for one in explanations for call in embedded(one.text or "")]
-    few_shots = load_pack(settings.prompt_pack).few_shots
+    few_shots = load_pack(settings.prompt_pack).few_shots if settings.metric == SIMULATION else ()
     about = [(one.text or "", load_evidence(session, one)) for one in explanations]
     return [call for each in about for call in asked_about(*each, settings, few_shots, counter.n_tokens)]
 

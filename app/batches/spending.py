@@ -3,7 +3,8 @@
 A budget cannot be passed, however many workers ask: reservations are made under the lock of the batch's row, and what
 is spent, what is reserved and what the next call may cost at most never exceed the budget together. Batches without a
 budget reserve, too: it is how workers know that the same call is under way. A reservation says every so often that its
-call is: one that is silent for long is a dead worker's, and counts no more.
+call is: one that is silent for long is a dead worker's, and counts no more. But long may be somebody else's doing, who
+kept the database from being written to; so the seconds are longer at first sight than for who has waited and looked.
 
 All of this happens for every call, so the statements are built once, and rows are read without making objects of them.
 """
@@ -17,12 +18,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.batches.models import RUNNING, Batch, CallReservation, PaidCall
-from app.database import Base, UtcDateTime, utc_now
+from app.database import BUSY_TIMEOUT_MS, Base, UtcDateTime, utc_now
 from app.errors import NeuronJuryError
 
 SILENT_SECONDS = 15.0
-"""After which a reservation is taken for dead. By the clocks of the workers, which may differ by less than what is left
-of it between two signs of life."""
+"""After which a reservation is taken for dead by who has seen the database free for longer than living ones need to say
+so. By the clocks of the workers, which may differ by less than what is left of it between two signs of life."""
+SILENT_SECONDS_AT_FIRST = BUSY_TIMEOUT_MS / 1000 + SILENT_SECONDS
+"""After which it is taken for dead at first sight: none of those alive waits longer for a database that is not free."""
 _RESERVATIONS, _PAID_CALLS = (Base.metadata.tables[one.__tablename__] for one in (CallReservation, PaidCall))
 _BATCH_ID: sa.BindParameter[int] = sa.bindparam("of_batch")
 _KEY: sa.BindParameter[bytes] = sa.bindparam("of_call")
@@ -42,7 +45,7 @@ _RESERVED = sa.select(
     sa.func.coalesce(sa.func.sum(CallReservation.tokens).filter(_OF_BATCH, _IS_ALIVE), 0).label("tokens"),
     sa.func.coalesce(sa.func.sum(CallReservation.usd).filter(_OF_BATCH, _IS_ALIVE), 0.0).label("usd"),
     sa.func.count().filter(_OF_CALL, _IS_ALIVE).label("n_same_calls"),
-    sa.func.count().filter(_OF_BATCH, _OF_CALL).label("n_of_this_call"),
+    sa.func.count().filter(_OF_BATCH, _OF_CALL, ~_IS_ALIVE).label("n_dead"),
     sa.select(PaidCall.answer).where(PaidCall.key == _KEY).scalar_subquery().label("answer"),
 ).where(_IS_ALIVE | (_OF_BATCH & _OF_CALL))
 _DELETE_RESERVATION = sa.delete(_RESERVATIONS).where(_OF_BATCH, _OF_CALL)
@@ -110,10 +113,17 @@ def check_wanted(session: Session, batch_id: int, submission: int) -> None:
         raise _stopped(batch_id)
 
 
-def begin_call(session: Session, batch_id: int, submission: int, key: bytes, estimate: Estimate) -> Begun | None:
+def begin_call(
+    session: Session,
+    batch_id: int,
+    submission: int,
+    key: bytes,
+    estimate: Estimate,
+    silent_seconds: float = SILENT_SECONDS_AT_FIRST,
+) -> Begun | None:
     """Finds what was paid for before, or sets aside what a call may cost at most.
 
-    key: of the PaidCall. A dead worker's reservation for the same call of the batch goes.
+    key: of the PaidCall. silent_seconds: after which a reservation is a dead worker's; one for this call goes.
     None, to be tried again, when it fits only if other calls under way turn out cheaper than what is reserved for them,
     and when the same call is under way, on behalf of whichever batch.
     Errors: BatchStopped; BudgetReached when it does not fit even then, or has no price while the budget is in dollars.
@@ -127,9 +137,9 @@ def begin_call(session: Session, batch_id: int, submission: int, key: bytes, est
     # Not in one statement with the lock: it has to see what was committed while this transaction waited.
     now = utc_now()
     this_call = {"of_batch": batch_id, "of_call": key}
-    found = connection.execute(_RESERVED, {**this_call, "silent_since": now - timedelta(seconds=SILENT_SECONDS)}).one()
+    found = connection.execute(_RESERVED, {**this_call, "silent_since": now - timedelta(seconds=silent_seconds)}).one()
     if found.answer is not None:
-        if found.n_of_this_call:
+        if found.n_dead:
             connection.execute(_DELETE_RESERVATION, this_call)
         return Begun(found.answer)
     if not budget.has_room(estimate, Spent(0, 0.0)):
@@ -163,7 +173,8 @@ def settle(
     """
     connection = session.connection()
     cost = {"usd": spent.usd or 0.0, "tokens": spent.tokens, "of_answer": remark}
-    # The batch's row comes first, as in `reserve`: two transactions that lock in different orders wait for each other.
+    # The batch's row comes first, as in `begin_call`: two transactions that lock in different orders wait for each
+    # other.
     connection.execute(_ADD_SPENT, {"of_batch": batch_id, **cost})
     connection.execute(_DELETE_RESERVATION, {"of_batch": batch_id, "of_call": key})
     if answer is not None:

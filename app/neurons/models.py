@@ -149,7 +149,7 @@ class Neuron(Base):
 
 
 class NeuronSet(Base):
-    """Neurons of one subject model under a name: what batches are ordered for and tables are told apart by."""
+    """Neurons of one subject model under a name: what batches, tables and studies are about."""
 
     __tablename__ = "neuron_set"
     __table_args__ = (sa.UniqueConstraint("subject_id", "name"),)

@@ -1,5 +1,5 @@
-"""Neurons under a name: saved once, so that batches and tables mean the same ones. Knows nothing of how they were
-chosen but what it keeps for people to read."""
+"""Neurons under a name: saved once, so that batches, tables and studies mean the same ones. Knows nothing of how they
+were chosen but what it keeps for people to read."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.errors import FormExpired, NeuronJuryError, SignInNeeded
+from app.web.cookies import session_cookie
 from app.web.error_pages import error_response, wants_json
 from app.web.security import AGAIN, add_security_headers, is_entrance
 from app.web.templating import redirect
@@ -31,9 +32,9 @@ def on_known_error(request: Request, error: Exception) -> Response:
     status = error.http_status if isinstance(error, NeuronJuryError) else 500
     if isinstance(error, SignInNeeded) and request.method == "GET" and not wants_json(request):
         return redirect(f"/login?next={quote(_local_address(request))}")
-    if isinstance(error, FormExpired) and is_entrance(request.url.path) and getattr(request.state, "visitor", None):
-        # The first of two clicks has let them in already, and nothing is left to do for the second.
-        return redirect(f"{request.url.path}?{AGAIN}=1")
+    if isinstance(error, FormExpired) and _may_be_second_click(request):
+        link = request.url.include_query_params(**{AGAIN: 1})
+        return redirect(f"{link.path}?{link.query}")
     return error_response(request, status, _as_sentence(str(error)))
 
 
@@ -61,6 +62,11 @@ def on_unexpected_error(request: Request, error: Exception) -> Response:
     # This handler answers outside every middleware, so it brings the security headers itself.
     add_security_headers(response.headers, request.app.state.settings)
     return response
+
+
+def _may_be_second_click(request: Request) -> bool:
+    """At an entrance the first of two clicks may have begun a session, or ended the one before, between the two."""
+    return is_entrance(request.url.path) and session_cookie(request) is not None and not wants_json(request)
 
 
 def _problem(problem: dict[str, Any]) -> str:

@@ -21,10 +21,11 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 ROOMS_OF_RATERS = ("/r", "/join", "/rate", "/static", "/healthz")
 """The only paths, and those below them, that a rater's browser may visit. Nothing else decides this."""
 
-ENTRANCES = ("/r", "/join", "/login")
-"""The paths, and those below them, whose forms let somebody in: a second click comes with the first one's session."""
+ENTRANCES = ("/r", "/join")
+"""The paths, and those below them, where raters come in: a second click may come with the first one's session, and the
+old form's token. Signing in takes too long for that."""
 AGAIN = "again"
-"""In the query of an entrance: whoever comes is inside already, by a first click."""
+"""In the query of an entrance: its form was pressed, and its token was none of this browser's session."""
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

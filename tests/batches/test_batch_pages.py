@@ -90,7 +90,7 @@ MISTAKES: tuple[tuple[dict[str, str], str], ...] = (
     ({"layers": "7"}, "layer 7"),
     ({"neuron_choice": "dice"}, "choice of neurons &#39;dice&#39;; expected one of peaks, random"),
     ({"neuron_choice": "random", "n_per_layer": "2"}, "layer 0 has 1 neurons of toy, 2 were asked for"),
-    ({"neuron_choice": "interpretable"}, "no explanation of toy has a simulation score"),
+    ({"neuron_choice": "interpretable"}, "no explanation of toy has any simulation score"),
     ({"neuron_choice": "interpretable", "threshold": "high"}, "threshold is &#39;high&#39;; expected a number"),
     ({"neuron_choice": "top", "n_neurons": "0"}, "neurons of the model is &#39;0&#39;"),
     ({"neuron_choice": "random", "save_set": "a/b"}, "neuron set &#39;a/b&#39;; expected up to 100 letters"),

@@ -121,7 +121,7 @@ def test_references_count_where_there_are_any_and_the_largest_of_any_method_else
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, method="hs"))) == [(0, 2)]
         score(session, ids[0, 3], 0.1)
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1))) == [(0, 3)]
-        with pytest.raises(InvalidInput, match="no explanation of the method avhs of toy has a simulation score"):
+        with pytest.raises(InvalidInput, match="no explanation of the method avhs of toy has any simulation score"):
             chosen_neurons(session, "toy", TopNeurons(1, method="avhs"))
 
 
@@ -143,9 +143,9 @@ def test_scores_of_one_scorer_alone_count(database: Database) -> None:
                 chosen_neurons(session, "toy", choice)
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, scorer="local:a"))) == [(0, 2)]
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, scorer="local:b"))) == [(0, 0)]
-        with pytest.raises(InvalidInput, match="no explanation of toy has a simulation score by local:c"):
+        with pytest.raises(InvalidInput, match="no explanation of toy has any simulation score by local:c"):
             chosen_neurons(session, "toy", TopNeurons(1, scorer="local:c"))
-        with pytest.raises(InvalidInput, match="no explanation of the method false of toy has a simulation score"):
+        with pytest.raises(InvalidInput, match="no explanation of the method false of toy has any simulation score"):
             chosen_neurons(session, "toy", TopNeurons(1, method=FALSE))
         score(session, ids[0, 3], 0.05, "avhs")
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1))) == [(0, 3)], "imported before others"
@@ -155,8 +155,10 @@ def test_a_reference_that_is_compared_with_itself_does_not_count(database: Datab
     with database.writing() as session:
         ids = make_neurons(session)
         score(session, ids[0, 0], 1.0, REFERENCE, metric="adacs")
-        with pytest.raises(InvalidInput, match="no explanation of toy has a adacs score"):
+        with pytest.raises(InvalidInput, match="no explanation of toy has any adacs score"):
             chosen_neurons(session, "toy", TopNeurons(1, metric="adacs"))
+        with pytest.raises(InvalidInput, match="has any adacs score that counts: references are what the others"):
+            chosen_neurons(session, "toy", TopNeurons(1, metric="adacs", method=REFERENCE))
         for index, value in ((1, 0.7), (2, 0.8)):
             score(session, ids[0, index], value, "hs", metric="adacs")
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, metric="adacs"))) == [(0, 2)]
@@ -169,7 +171,7 @@ def test_other_metrics_sides_and_subjects_do_not_count(database: Database) -> No
         score(session, ids[0, 1], 0.9, "hs", metric="adacs")
         score(session, ids[0, 2], 0.8, side="negative")
         score(session, others[0, 3], 0.7)
-        with pytest.raises(InvalidInput, match="no explanation of toy has a simulation score; score or import some"):
+        with pytest.raises(InvalidInput, match="no explanation of toy has any simulation score; score or import some"):
             chosen_neurons(session, "toy", TopNeurons(1))
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1, metric="adacs"))) == [(0, 1)]
         assert places(ids, chosen_neurons(session, "toy", TopNeurons(1), "negative")) == [(0, 2)]

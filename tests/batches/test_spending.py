@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from app.batches.models import PAUSED, RUNNING, Batch, CallReservation, PaidCall
 from app.batches.spending import (
     SILENT_SECONDS,
+    SILENT_SECONDS_AT_FIRST,
     BatchStopped,
     Begun,
     BudgetReached,
@@ -53,7 +54,7 @@ def reserved(database: Database) -> dict[bytes, tuple[float, int]]:
 
 def begun(database: Database, batch_id: int, estimate: Estimate, key: bytes = KEY) -> Begun | None:
     with database.writing() as session:
-        return begin_call(session, batch_id, 0, key, estimate)
+        return begin_call(session, batch_id, 0, key, estimate, SILENT_SECONDS)
 
 
 def tried(database: Database, batch_id: int, estimate: Estimate, key: bytes = KEY) -> bool:
@@ -169,6 +170,26 @@ def test_what_fell_silent_counts_no_more_and_is_replaced_and_a_sign_of_life_keep
     # Beside the dead 60 there would be no room for it, beside the living 30 there is.
     assert tried(database, batch_id, Estimate(70, None))
     assert reserved(database) == {KEY: (0.0, 70), OTHER_KEY: (0.0, 30)}
+
+
+def test_at_first_sight_silence_may_be_that_of_the_database(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=100)
+    assert tried(database, batch_id, Estimate(60, None))
+    silence(database, SILENT_SECONDS_AT_FIRST - 5)
+    with database.writing() as session:
+        assert begin_call(session, batch_id, 0, OTHER_KEY, Estimate(60, None)) is None
+    silence(database, SILENT_SECONDS_AT_FIRST + 1)
+    with database.writing() as session:
+        assert begin_call(session, batch_id, 0, OTHER_KEY, Estimate(60, None)) == Begun(None)
+
+
+def test_the_living_reservation_of_a_call_whose_answer_is_found_stays(database: Database) -> None:
+    """Of two workers that began the same call one was taken for dead; it is still on its way."""
+    batch_id, other_id = make_batch(database, budget_tokens=100), make_batch(database)
+    assert tried(database, batch_id, Estimate(60, None))
+    settled(database, other_id, Spent(5, None))
+    assert begun(database, batch_id, Estimate(60, None)) == Begun(ANSWER)
+    assert reserved(database) == {KEY: (0.0, 60)}
 
 
 def test_a_dead_reservation_of_another_batch_stays_and_stops_nobody(database: Database) -> None:

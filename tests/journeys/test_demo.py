@@ -11,7 +11,7 @@ from tests.journeys.judging import Mouse
 from tests.journeys.server import Server
 from tests.journeys.steps import arrive
 
-pytestmark = [pytest.mark.browser, pytest.mark.real_model]
+pytestmark = [pytest.mark.browser, pytest.mark.real_model, pytest.mark.long]
 
 PICTURE = Path(__file__).parent / "rating-page.png"
 N_NEURONS = 2

@@ -34,7 +34,7 @@ from tests.journeys.steps import GuessesEntered, arrive, completion_code, finish
 from tests.journeys.stored import expected_of, results_of, rows_of, stored_in, table5_from
 from tests.studies.factories import PLAIN
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 N_NEURONS = 48
 MOST_KEYS = 12

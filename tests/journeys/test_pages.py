@@ -17,7 +17,7 @@ from tests.journeys.looking import problems_of
 from tests.journeys.steps import arrive, go_on, solution, take_step
 from tests.studies.factories import PLAIN
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 PAGES_OF_ADMINS = (
     "/",

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -33,6 +34,8 @@ from app.studies.rating.stages import finish
 from app.studies.results.export import ratings_csv
 from app.studies.running.deletion import delete_rater
 from tests.studies.factories import NOW, PLAIN, bring_to_the_judging, make_draft, make_explained_subject
+
+pytestmark = pytest.mark.long
 
 N_NEURONS = 4
 MOST_RATERS = 6

@@ -44,6 +44,8 @@ from tests.forms import forms_of
 from tests.studies.factories import METHODS, PLAIN, answers
 from tests.studies.raters_browser import card_fields
 
+pytestmark = pytest.mark.long
+
 N_STUDIES = 200
 N_LAYERS = 2
 N_NEURONS_PER_LAYER = 1

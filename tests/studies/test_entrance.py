@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from app.accounts.sessions import find_visitor
 from app.database import Database, utc_now
 from app.explanations.models import ExplanationView
 from app.studies.invitations import dry_run
@@ -55,18 +56,60 @@ def test_a_second_click_that_the_first_has_overtaken_is_let_in_too(
         first, second = (submit(client, welcome) for _ in range(2))
         assert (first.status_code, first.headers["location"]) == (303, "/rate")
         assert second.status_code == 303
-        session = client.cookies[SESSION_COOKIE]
+        inside = rater_inside(database, client)
         assert str(follow(client, second).url) == str(follow(client, first).url)
-        assert client.cookies[SESSION_COOKIE] == session
+        assert rater_inside(database, client) == inside
 
 
 def test_an_old_form_of_another_invitation_lets_nobody_in(database: Database, client: TestClient) -> None:
     study = start_study(database)
     old = client.get(study.links[1])
     enter(client, study.links[0])
+    first = rater_inside(database, client)
     again = follow(client, submit(client, old))
-    assert "You are invited to judge" in words(again)
+    assert "Please press the button again" in words(again)
+    assert rater_inside(database, client) == first
     assert str(follow(client, submit(client, again)).url).endswith("/rate/instructions")
+    assert rater_inside(database, client) not in (None, first)
+
+
+def test_an_old_form_keeps_what_the_recruiting_site_has_added(database: Database, client: TestClient) -> None:
+    study = start_study(database)
+    link = joining_link(database, study)
+    of_second = client.get(link, params=IDS | {"PROLIFIC_PID": "person-2"})
+    submit(client, client.get(link, params=IDS))
+    assert joined(database) == [(3, "person-1")]
+    again = follow(client, submit(client, of_second))
+    assert "Please press the button again" in words(again)
+    assert joined(database) == [(3, "person-1")]
+    assert submit(client, again).headers["location"] == "/rate"
+    assert joined(database) == [(3, "person-1"), (4, "person-2")]
+    # Somebody else's session is no second click; their own is.
+    of_first = client.get(link, params=IDS)
+    for _ in range(2):
+        last = follow(client, submit(client, of_first))
+    assert str(last.url).endswith("/rate/instructions")
+    assert joined(database) == [(3, "person-1"), (4, "person-2")]
+
+
+def test_a_second_click_of_a_session_that_the_first_has_ended_comes_in_too(
+    database: Database, client: TestClient, new_client: TestClient
+) -> None:
+    study = start_study(database)
+    enter(client, study.links[0])
+    new_client.cookies.update(client.cookies)
+    welcome = client.get(study.links[1])
+    submit(client, welcome)
+    # The second one was sent before the first one's answer came: with the cookie of the session that is over.
+    again = follow(new_client, submit(new_client, welcome))
+    assert again.status_code == 200
+    assert "Please press the button again" in words(again)
+
+
+def rater_inside(database: Database, client: TestClient) -> int | None:
+    with database.reading() as session:
+        visitor = find_visitor(session, client.cookies[SESSION_COOKIE])
+        return None if visitor is None else visitor.rater_id
 
 
 def test_what_a_recruiting_site_adds_to_the_link_is_kept_once(database: Database, client: TestClient) -> None:

@@ -93,6 +93,8 @@ from tests.studies.steps import joining_link
 from tests.studies.whole_way import FIRST_ID, HIDDEN, Received, all_text, far_ids, plain_text, walk
 from tests.web.test_permissions import ACCOUNTS, ADMINS_ALONE, VALUES
 
+pytestmark = pytest.mark.long
+
 N_NEURONS = 4
 RATE_PAGE = re.compile(r"/rate/[0-9a-f]{32}$")
 

@@ -21,6 +21,8 @@ from tests.factories import make_neuron, make_records_of_its_own, make_subject
 from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply
 from tests.worker.recording.worker_process import PATIENCE_SECONDS, Worker, new_installation, starting_workers
 
+pytestmark = pytest.mark.long
+
 N_NEURONS = 25
 METHODS = ["original", "summary", "highlight", "hs"]
 N_EXPLANATIONS = N_NEURONS * len(METHODS)

@@ -16,6 +16,8 @@ from tests.factories import make_neuron, make_records_of_its_own, make_subject
 from tests.fake_openai_server import FakeOpenAI, Reply, completion_reply
 from tests.worker.recording.worker_process import PATIENCE_SECONDS, environment_of, new_installation
 
+pytestmark = pytest.mark.long
+
 N_IN_FLIGHT = 8
 N_SAMPLES = 20
 ANSWER_SECONDS = 2.0

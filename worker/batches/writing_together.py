@@ -20,7 +20,11 @@ Write = Callable[[Session], Any]
 
 
 class WritesTogether:
-    """The writes of one event loop to one database, in the order in which they were asked for."""
+    """The writes of one event loop to one database, in the order in which they were asked for.
+
+    Writes for two batches in one transaction, and in another worker's the other way round, may make PostgreSQL end one
+    of the two: its writes are then done one by one.
+    """
 
     def __init__(self, database: Database):
         self._database = database

@@ -41,9 +41,10 @@ CLIENT_WAITS_UP_TO = 50.0
 LONGEST_WAIT = 3600.0
 """Seconds of Retry-After that are waited for at all; a call that is told to wait longer fails."""
 MOST_IN_VAIN = 10
-"""Calls one after the other, each with all its tries, that a model's server answers with nothing but errors. Further
-ones would most likely end the same way: whoever pays is asked first."""
-_IN_VAIN = (failures.CONNECTION, failures.RATE_LIMIT, failures.REJECTED)
+"""Calls, beside those in flight at the same moment, each with all its tries, that a model's server leaves without an
+answer, one after the other. Further ones would most likely end the same way: whoever pays is asked first."""
+_IN_VAIN = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError, openai.NotFoundError)
+"""What says nothing of the call itself. Not found: no such model, or nobody who speaks this format."""
 _MODERATED = re.compile(r"moderation|flagged", re.IGNORECASE)
 for _library in ("httpcore", "httpcore2"):
     # At level DEBUG they write every header they send, and with it the key.
@@ -114,8 +115,9 @@ class OpenAIServer:
         except openai.OpenAIError as error:
             why = _why_all_are_refused(error)
             failed = self.call_failed(error)
-            if why is None and self._n_failed_in_a_row(model, failed) >= MOST_IN_VAIN:
-                why = f"has failed {MOST_IN_VAIN} calls in a row"
+            self._n_in_vain[model] = self._n_in_vain[model] + 1 if isinstance(error, _IN_VAIN) else 0
+            if why is None and self._n_in_vain[model] >= MOST_IN_VAIN + settings.n_in_flight:
+                why = f"has left {self._n_in_vain[model]} calls in a row without an answer"
             if why is not None:
                 raise ServerRefuses(f"the server at {self.url} {why}: {failed.detail}") from error
             raise failed from error
@@ -123,10 +125,6 @@ class OpenAIServer:
             self._n_in_vain[model] = 0
         finally:
             _asked.reset(token)
-
-    def _n_failed_in_a_row(self, model: str, failed: CallFailed) -> int:
-        self._n_in_vain[model] = self._n_in_vain[model] + 1 if failed.failure in _IN_VAIN else 0
-        return self._n_in_vain[model]
 
     def count_used(self, model: str, settings: CallSettings, estimated: int, used: int) -> None:
         """Mends a turn that was taken with an estimate of its tokens."""

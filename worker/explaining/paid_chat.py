@@ -3,8 +3,8 @@
 Every call goes the same way: one transaction that asks whether the batch is still to be worked on and the answer there
 already, and reserves what the call may cost at most; then the call; then one transaction that keeps the answer and adds
 what it cost. A call that fails gives back what was reserved for it. The same call is under way once at a time, over all
-workers; only two batches that begin it within the same milliseconds on PostgreSQL both pay for it. What a server
-charges for an answer that never came back (a lost connection, a worker that died) is known to nobody here.
+workers; only two batches that begin it at the same moment on PostgreSQL both pay for it. What a server charges for an
+answer that never came back (a lost connection, a worker that died) is known to nobody here.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,7 +20,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.batches import spending
-from app.batches.spending import BatchStopped, Begun, BudgetReached, Estimate, Spent
+from app.batches.spending import (
+    SILENT_SECONDS,
+    SILENT_SECONDS_AT_FIRST,
+    BatchStopped,
+    Begun,
+    BudgetReached,
+    Estimate,
+    Spent,
+)
 from app.database import Database
 from app.explanations import failures
 from app.explanations.explainers import OPENAI, CallSettings, Explainer, cost_usd
@@ -29,11 +38,14 @@ from worker.batches.writing_together import write_together
 from worker.database_errors import is_passing
 from worker.explaining.chat import CallFailed, ChatModel, Completion, still_wanted
 from worker.explaining.openai_server import server_url
-from worker.explaining.under_way import renewed, the_only_one
+from worker.explaining.under_way import RENEW_SECONDS, renewed, the_only_one
 
 __all__ = ["BatchCalls", "BatchStopped", "BudgetReached", "Estimate", "PaidChat", "PaidCompletion", "Spent", "paid"]
 WAITING_PAUSE_SECONDS = 0.5
 """Between two looks at a budget that other calls under way have reserved, or at the same call of another worker."""
+OBSERVED_SECONDS = 1.2 * RENEW_SECONDS
+"""From the first look at a reservation until its silence says that its worker is dead: in that time living ones have
+written a sign of life."""
 SETTLE_PAUSES = (1.0, 4.0, 16.0)
 """Seconds between tries to keep a paid answer while the database is away or busy."""
 
@@ -197,8 +209,14 @@ async def _kept_answer_or_reserved(
     they end or fall silent. Whoever is cancelled while reserving leaves a reservation that nobody renews.
     """
 
+    first_look: float | None = None
+
     def begin(session: Session) -> Begun | None:
-        return spending.begin_call(session, calls.batch_id, calls.submission, key, estimate)
+        nonlocal first_look
+        first_look = first_look or time.monotonic()
+        has_observed = time.monotonic() - first_look > OBSERVED_SECONDS
+        silent_seconds = SILENT_SECONDS if has_observed else SILENT_SECONDS_AT_FIRST
+        return spending.begin_call(session, calls.batch_id, calls.submission, key, estimate, silent_seconds)
 
     while (begun := await write_together(database, begin)) is None:
         await asyncio.sleep(WAITING_PAUSE_SECONDS * random.uniform(0.5, 1.5))

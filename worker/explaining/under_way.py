@@ -1,4 +1,4 @@
-"""Calls under way: none twice at a time in this process, and those with a reservation renew it. Makes no call."""
+"""Calls under way: none twice at a time in this process, and each renews its reservation. Makes no call."""
 
 import asyncio
 from collections.abc import AsyncIterator

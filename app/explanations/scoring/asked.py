@@ -1,12 +1,18 @@
-"""Everything that a score asks of a chat model or a server of embeddings, without asking it: what it will take can be
-counted beforehand. The answers do not change what is asked, but for tries after a failure."""
+"""All that a score may ask of a chat model or a server of embeddings, without asking it: what it will take at most can
+be counted beforehand. Answers can only make it less, but for tries after a failure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.explanations.methods.prompt import ChatMessage, FewShotNeuron
 from app.explanations.scoring.evidence import Evidence
-from app.explanations.scoring.questions import ask_detection, ask_fuzzing, detection_questions, fuzzing_questions
+from app.explanations.scoring.questions import (
+    ask_detection,
+    ask_fuzzing,
+    detection_questions,
+    fuzzing_questions,
+    is_balanced_set,
+)
 from app.explanations.scoring.settings import DETECTION, FUZZING, ONE_AT_A_TIME, ScorerSettings
 from app.explanations.scoring.simulating import logprob_free, one_at_a_time
 from app.explanations.scoring.simulating.examples import Excerpt
@@ -38,6 +44,8 @@ def asked_about(
     """
     if settings.metric in (DETECTION, FUZZING):
         return _questions(text, evidence, settings)
+    if not evidence.top:
+        return []
     excerpts = _simulated(evidence, settings)
     if settings.simulator == ONE_AT_A_TIME:
         before = one_at_a_time.words_before(few_shots)
@@ -56,6 +64,8 @@ def _questions(text: str, evidence: Evidence, settings: ScorerSettings) -> list[
     )
     excerpts = (*evidence.top, *evidence.random, *evidence.calibration)
     questions = questions_of([excerpt.record for excerpt in excerpts], evidence.cutoff)
+    if not is_balanced_set(questions):
+        return []
     return [Asked(asking(text, question), settings.max_tokens) for question in questions]
 
 

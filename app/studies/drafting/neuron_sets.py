@@ -1,8 +1,7 @@
 """Which neurons a study is about: so many per layer or in all, drawn with a seed, those of a CSV, or a saved set."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +11,9 @@ from app.batches.choosing import SavedSet
 from app.errors import InvalidInput, UnknownName
 from app.explanations.models import DONE, Explanation
 from app.neurons.lists import ListedNeurons, first_reasons, listed_neurons
-from app.neurons.models import MLP, Neuron, SubjectModel
+from app.neurons.models import MLP, Neuron, NeuronSetMember, SubjectModel
 from app.neurons.reading import subject_named
-from app.neurons.sets import set_members
+from app.neurons.sets import find_set
 from app.studies.conditions import Conditions, condition_name
 from app.studies.dealing.design import keyed_permutation
 from app.studies.drafting.spreading import evenly_spread
@@ -53,7 +52,7 @@ def chosen_neurons(
     elif isinstance(neurons, SavedSet):
         chosen = _saved(session, subject, conditions, neurons)
     else:
-        chosen = listed_neurons(session, subject, neurons, partial(_objection, session, conditions))
+        chosen = listed_neurons(session, subject, neurons, _objection(session, subject, conditions))
     return sorted(chosen, key=lambda neuron: (neuron.layer, neuron.index))
 
 
@@ -151,8 +150,10 @@ def _spread(
 
 
 def _saved(session: Session, subject: SubjectModel, conditions: Conditions, neurons: SavedSet) -> list[Neuron]:
-    members = [session.get_one(Neuron, neuron_id) for neuron_id in set_members(session, subject.name, neurons.name)]
-    objections = [reason for neuron in members if (reason := _objection(session, conditions, neuron)) is not None]
+    set_id = find_set(session, subject, neurons.name).id
+    of_set = sa.select(Neuron).join(NeuronSetMember, NeuronSetMember.neuron_id == Neuron.id)
+    members = list(session.scalars(of_set.where(NeuronSetMember.set_id == set_id).order_by(Neuron.layer, Neuron.index)))
+    objections = [reason for reason in map(_objection(session, subject, conditions), members) if reason is not None]
     if objections or not members:
         raise InvalidInput(f"neuron set {neurons.name.strip()!r}: {first_reasons(objections) or 'no neuron is in it'}")
     return members
@@ -183,14 +184,17 @@ def _checked_layers(subject: SubjectModel, wanted: tuple[int, ...] | None) -> Se
     return layers
 
 
-def _objection(session: Session, conditions: Conditions, neuron: Neuron) -> str | None:
-    """Why a listed neuron cannot be taken: the conditions that have not described it."""
-    mine = sa.select(Neuron.id).where(Neuron.id == neuron.id)
-    missing = [
-        condition_name(*condition)
-        for condition in conditions
-        if session.scalar(mine.where(_described_by(condition))) is None
-    ]
-    if not missing:
-        return None
-    return f"neuron {neuron.layer}:{neuron.index} has no explanation by {', '.join(missing)}"
+def _objection(session: Session, subject: SubjectModel, conditions: Conditions) -> Callable[[Neuron], str | None]:
+    """Why a neuron cannot be taken: the conditions that have not described it."""
+    described = {condition: set(session.scalars(_ids_described(subject, condition))) for condition in conditions}
+
+    def objection(neuron: Neuron) -> str | None:
+        missing = [condition_name(*condition) for condition in conditions if neuron.id not in described[condition]]
+        place = f"neuron {neuron.layer}:{neuron.index}"
+        return f"{place} has no explanation by {', '.join(missing)}" if missing else None
+
+    return objection
+
+
+def _ids_described(subject: SubjectModel, condition: tuple[str, str]) -> sa.Select[int]:
+    return _qualifying(subject, [condition], None).with_only_columns(Neuron.id)

@@ -54,7 +54,7 @@ IdsInForm = Annotated[ExternalIds, Depends(_ids_in_form)]
 def welcome(code: str, request: Request, visitor: CurrentVisitor, session: SessionDep, ids: IdsInLink) -> Response:
     check_limit(request, "invitation")
     rater = redeem_invitation(session, code, utc_now())
-    if AGAIN in request.query_params and visitor is not None and visitor.rater_id == rater.id:
+    if _is_inside(request, visitor, rater):
         return redirect("/rate")
     return _welcome(request, session, visitor, rater.study, rater, ids)
 
@@ -84,8 +84,10 @@ def joining(code: str, request: Request, visitor: CurrentVisitor, session: Sessi
         return redirect("/rate")
     # Somebody whom no site names gets a name here, in the form, so that a double click does not join twice.
     named = ids if ids.person else ExternalIds(f"joined-{new_token()}", ids.study, ids.session)
-    known = sa.select(Rater).where(Rater.study_id == study.id, Rater.external_id == named.person)
-    return _welcome(request, session, visitor, study, session.scalar(known), named)
+    known = session.scalar(sa.select(Rater).where(Rater.study_id == study.id, Rater.external_id == named.person))
+    if _is_inside(request, visitor, known):
+        return redirect("/rate")
+    return _welcome(request, session, visitor, study, known, named)
 
 
 @router.post("/join/{code}")
@@ -117,6 +119,7 @@ def _welcome(
         n_judged=counts.n_judged,
         has_begun=rater is not None and (rater.consented_at or rater.instructed_at) is not None,
         has_practice=protocol.n_puzzles > 0,
+        is_pressed=AGAIN in request.query_params,
         is_signed_in=visitor is not None and not visitor.is_rater,
         carried=tuple((name, value) for name, value in carried if value),
     )
@@ -143,6 +146,12 @@ def _let_in(request: Request, session: Session, settings: Settings, rater: Rater
     response = redirect("/rate")
     set_session_cookie(response, cookie, settings)
     return response
+
+
+def _is_inside(request: Request, visitor: Visitor | None, rater: Rater | None) -> bool:
+    """Whether the first of two clicks has let this very rater in."""
+    is_rater = visitor is not None and rater is not None and visitor.rater_id == rater.id
+    return is_rater and AGAIN in request.query_params
 
 
 def _is_rater_of(session: Session, visitor: Visitor | None, study: Study) -> bool:

@@ -49,6 +49,7 @@ class WelcomePage(PageContext):
     n_judged: how many of them this rater has judged already.
     has_begun: whether this rater came by before.
     has_practice: whether there are puzzles before the neurons.
+    is_pressed: whether the button was pressed on a page of the time before this browser's session.
     is_signed_in: whether this browser is signed in to an account, which beginning would sign out.
     carried: (name, value) of the hidden fields: what a recruiting site added to the link.
     """
@@ -59,6 +60,7 @@ class WelcomePage(PageContext):
     n_judged: int
     has_begun: bool
     has_practice: bool
+    is_pressed: bool
     is_signed_in: bool
     carried: tuple[tuple[str, str], ...]
 

@@ -24,6 +24,8 @@ from worker.explaining.explainer import judged
 from worker.explaining.local_chat import LocalChat, Sampler
 from worker.explaining.openai_chat import OpenAIChat
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = "Examples: a long beginning that all prompts of one method share. "
 OTHER_EXAMPLES = "A second method begins in quite another way, and goes on like that. "
 

@@ -23,6 +23,7 @@ from worker.explaining.openai_server import MOST_IN_VAIN, OpenAIServer, retry_af
 MESSAGES = (ChatMessage("user", "Neuron 4"),)
 KEY = "sk-a-key-0123456789"
 GOOD = completion_reply("words", has_usage=True)
+N_IN_FLIGHT = 2
 LIMITED = error_reply(429, "rate_limit_exceeded", "slow down", Retry_After="0.01")
 BUSY = error_reply(503, "overloaded", "busy", Retry_After="0.01")
 
@@ -140,7 +141,7 @@ def outcomes(fake: FakeOpenAI, models: Sequence[str]) -> list[str]:
     """What came of one call after the other, each of its model."""
 
     async def ask() -> list[str]:
-        settings = CallSettings(base_url=fake.base_url, n_retries=0)
+        settings = CallSettings(base_url=fake.base_url, n_retries=0, n_in_flight=N_IN_FLIGHT)
         server = OpenAIServer(settings)
         chats = {model: OpenAIChat(model, settings, server) for model in dict.fromkeys(models)}
         found = [await outcome(chats[model]) for model in models]
@@ -170,21 +171,30 @@ def outcomes(fake: FakeOpenAI, models: Sequence[str]) -> list[str]:
     ],
 )
 def test_a_server_that_fails_call_after_call_is_asked_no_more_until_a_batch_goes_on(reply: Reply, failure: str) -> None:
-    found = outcomes(FakeOpenAI(reply), ["gpt-x"] * (MOST_IN_VAIN + 1))
-    assert found[: MOST_IN_VAIN - 1] == [failure] * (MOST_IN_VAIN - 1)
-    assert all("/v1 has failed 10 calls in a row: " in one for one in found[MOST_IN_VAIN - 1 : -1])
+    most = MOST_IN_VAIN + N_IN_FLIGHT - 1
+    found = outcomes(FakeOpenAI(reply), ["gpt-x"] * (most + 2))
+    assert found[:most] == [failure] * most
+    assert "/v1 has left 12 calls in a row without an answer: " in found[most]
+    assert "/v1 has left 13 calls in a row without an answer: " in found[most + 1]
     assert found[-1] == failure
 
 
 def test_failures_with_answers_between_them_or_of_several_models_are_each_their_own() -> None:
-    busy = [error_reply(503, "overloaded", "busy")] * (MOST_IN_VAIN - 1)
+    busy = [error_reply(503, "overloaded", "busy")] * (MOST_IN_VAIN + N_IN_FLIGHT - 1)
     too_long = error_reply(400, "context_length_exceeded", "too many tokens")
-    assert set(outcomes(FakeOpenAI(*busy, GOOD, *busy, too_long, busy[0]), ["gpt-x"] * 2 * MOST_IN_VAIN)) == {
+    assert set(outcomes(FakeOpenAI(*busy, GOOD, *busy, too_long, busy[0]), ["gpt-x"] * (2 * len(busy) + 2))) == {
         failures.CONNECTION,
         failures.TOO_LONG,
         "words",
     }
-    assert set(outcomes(FakeOpenAI(*busy * 2), ["gpt-x", "gpt-y"] * (MOST_IN_VAIN - 1))) == {failures.CONNECTION}
+    assert set(outcomes(FakeOpenAI(*busy * 2), ["gpt-x", "gpt-y"] * len(busy))) == {failures.CONNECTION}
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_what_a_filter_withholds_says_nothing_of_other_calls(status: int) -> None:
+    filtered = error_reply(status, "content_filter", "your input was flagged by moderation")
+    n = MOST_IN_VAIN + N_IN_FLIGHT + 3
+    assert outcomes(FakeOpenAI(filtered), ["gpt-x"] * n) == [failures.REJECTED] * (n + 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Calls that a batch pays for: asked once, within the budget, kept. On both databases."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.batches.models import CANCELLED, PAUSED, RUNNING, Batch, CallReservation, PaidCall
-from app.batches.spending import Begun, begin_call, settle
+from app.batches.spending import SILENT_SECONDS_AT_FIRST, Begun, begin_call, settle
 from app.database import Database, utc_now
 from app.errors import DatabaseBusy
 from app.explanations import failures
@@ -293,15 +294,25 @@ def test_a_call_that_another_worker_makes_is_waited_for(
     assert stored(database, batch_id).spent_tokens == 5
 
 
-def test_what_a_dead_worker_has_reserved_stops_nobody(database: Database) -> None:
-    batch_id = make_batch(database, budget_tokens=200)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paying_module, "WAITING_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(paying_module, "OBSERVED_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_dead_worker_has_reserved_stops_nobody_for_long(database: Database) -> None:
+    batch_id = make_batch(database, budget_tokens=MOST_PROMPT_TOKENS + 60)
     with database.writing() as session:
         begin_call(session, batch_id, 0, b"dead", Estimate(100, None))
     silence(database)
+    began = time.monotonic()
     chat = CountingChat(WORDS)
     assert completed(paid_chat(database, batch_id, chat)).completion == WORDS
+    assert time.monotonic() - began > 0.1, "its silence may have been that of the database"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_dead_reservation_goes_when_the_answer_is_found(database: Database) -> None:
     batch_id, other_id = make_batch(database, budget_tokens=1000), make_batch(database)
 
@@ -310,7 +321,7 @@ def test_a_dead_reservation_goes_when_the_answer_is_found(database: Database) ->
     with pytest.raises(Killed), died_during_a_call():
         completed(paid_chat(database, batch_id, CountingChat(Killed())))
     assert n_kept(database) == (0, 1)
-    silence(database)
+    silence(database, SILENT_SECONDS_AT_FIRST + 1)
     completed(paid_chat(database, other_id, CountingChat(WORDS)))
     assert completed(paid_chat(database, batch_id, CountingChat())).is_from_cache
     assert n_kept(database) == (1, 0)

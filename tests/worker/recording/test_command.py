@@ -17,6 +17,8 @@ from tests.worker.conftest import N_LAYERS, N_NEURONS, SENTENCE, MakeModel
 from tests.worker.recording.recordings import stored_rows
 from worker.cli import needing_the_worker_extra
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:

@@ -40,6 +40,8 @@ from worker.subjects.model_files import find_model
 from worker.subjects.subject import load_subject, load_tokenizer
 from worker.texts.corpus import cut_excerpts, open_text, tokenizer_hash
 
+pytestmark = pytest.mark.long
+
 Record = Callable[..., RecordingSummary]
 N_TOKENS = N_EXCERPTS * 64
 

@@ -27,6 +27,8 @@ from worker.recording.here import record_subject
 from worker.recording.order import RecordingOrder
 from worker.recording.shards import RecordingShards
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, Database]]:
