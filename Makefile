@@ -4,8 +4,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SERVE ?= 1
-# One more than there are cores, for many tests wait for a server or a process; of many cores four are enough.
-TEST_PROCESSES ?= $(shell $(BIN)/python -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 
 .PHONY: help demo test test-quick format bench picture chromium setup clean
 
@@ -20,7 +18,7 @@ test: .venv/made chromium ## Lint, types, import rules and every test, on SQLite
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-quick: .venv/made ## The tests that need neither a browser nor the bundled language model
 	$(BIN)/python -m pytest -q -m "not browser and not real_model"

@@ -178,6 +178,7 @@ def test_failures_are_retried_by_a_worker(
     assert len(server.chats) == 2 * N_EXPLANATIONS
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 def test_a_batch_that_was_stored_but_never_handed_over_is_found_by_a_worker(
     installation: tuple[Settings, Database], slow_server: FakeOpenAI, start_worker: Callable[[], Worker]
 ) -> None:

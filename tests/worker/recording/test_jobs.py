@@ -204,6 +204,7 @@ def test_a_worker_that_is_asked_to_end_leaves_its_shard_to_the_next(
     check_same_as_here(installation, order)
 
 
+@pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 def test_a_cancelled_recording_stops_and_keeps_nothing(
     installation: tuple[Settings, Database], order: RecordingOrder, start_worker: Callable[[], Worker]
 ) -> None:
