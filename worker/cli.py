@@ -223,7 +223,7 @@ def worker() -> None:
 def demo(
     serve: Annotated[bool, typer.Option(help="Serve the site when everything is ready.")] = True,
     excerpts: Annotated[int, typer.Option(help="Excerpts to record.")] = 1024,
-    neurons: Annotated[int, typer.Option(help="Neurons to explain, one from each of the first layers.")] = 20,
+    neurons: Annotated[int, typer.Option(help="Neurons to explain, one from each of the first layers.")] = 12,
 ) -> None:
     """Do the whole main job on the bundled model; does only what is missing."""
     with needing_the_worker_extra():
